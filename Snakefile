@@ -1,0 +1,28 @@
+"""overtile: segment whole image archives with U-Net."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/demo.smk"
+include: "workflow/rules/ingest.smk"
+include: "workflow/rules/plan.smk"
+include: "workflow/rules/weigh.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/package.smk"
+include: "workflow/rules/predict.smk"
+include: "workflow/rules/segment.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    """Everything: masks, scores and the report."""
+    default_target: True
+    input:
+        "results/report.html",

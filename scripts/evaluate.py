@@ -1,0 +1,55 @@
+"""Score a segmentation against its reference labels."""
+
+import sys
+
+from overtile import cli
+
+
+def build_parser():
+    """Command line of this step."""
+    parser = cli.new_parser("evaluate.py", __doc__)
+    parser.add_argument(
+        "--reference", type=cli.path, required=True, help="label store, or a TIFF or PNG"
+    )
+    parser.add_argument(
+        "--segmentation", type=cli.path, required=True, help="label store, or a TIFF or PNG"
+    )
+    parser.add_argument("--scores", type=cli.path, required=True, help="JSON file to write")
+    parser.add_argument(
+        "--iou-threshold", type=float, default=0.5, help="objects match from this IoU on"
+    )
+    parser.add_argument(
+        "--kind",
+        choices=("instances", "binary"),
+        default="instances",
+        help="meaning of plain files; binary: objects are connected components",
+    )
+    parser.add_argument("--slide", default="", help="name to note in the scores")
+    parser.add_argument("--model-name", default="", help="model to note in the scores")
+    return parser
+
+
+def run(args):
+    """Compare the two block by block and write the scores."""
+    from overtile.errors import InputError
+    from overtile.evaluation.compare import compare
+    from overtile.stores.files import write_json
+    from overtile.stores.plain import open_labels
+
+    if not 0 < args.iou_threshold <= 1:
+        raise InputError(f"--iou-threshold: is {args.iou_threshold}; allowed: above 0, up to 1")
+    with (
+        open_labels(args.reference, args.kind) as reference,
+        open_labels(args.segmentation, args.kind) as segmentation,
+    ):
+        scores = compare(reference, segmentation, args.iou_threshold)
+    write_json(args.scores, {"slide": args.slide, "model": args.model_name, **scores})
+
+
+def main(arguments=None):
+    """Run from the command line; return the exit code."""
+    return cli.execute(build_parser(), run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""Convert a raw picture, or its labels, to a chunked OME-Zarr store."""
+
+import sys
+
+from overtile import cli
+
+
+def build_parser():
+    """Command line of this step."""
+    parser = cli.new_parser("ingest.py", __doc__)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--image", type=cli.path, help="raw picture: TIFF, PNG or NIfTI")
+    source.add_argument("--labels", type=cli.path, help="raw labels of a picture, likewise")
+    parser.add_argument(
+        "--store",
+        type=cli.path,
+        required=True,
+        help="S.ome.zarr, or for labels S.ome.zarr/labels/reference; its zarr.json works too",
+    )
+    parser.add_argument(
+        "--pixel-size-um",
+        type=cli.positive,
+        nargs="+",
+        metavar="EDGE",
+        help="pixel edges Y X or Z Y X in micrometres, instead of the file's own",
+    )
+    parser.add_argument("--channels", nargs="+", metavar="NAME", help="a name for each channel")
+    parser.add_argument(
+        "--kind", choices=("instances", "binary", "semantic"), help="what the labels mean"
+    )
+    parser.add_argument(
+        "--classes",
+        nargs="+",
+        metavar="NAME",
+        help="class names, background first",
+    )
+    parser.add_argument(
+        "--values", type=int, nargs="+", help="raw label of each class; without it 0, 1, 2, ..."
+    )
+    parser.add_argument("--ignore", type=int, help="raw label of pixels to leave out everywhere")
+    return parser
+
+
+def run(args):
+    """Read the raw file block by block and write the store."""
+    from overtile.code_digest import code_digest
+    from overtile.errors import InputError
+    from overtile.images.opening import open_raw
+    from overtile.stores.digest import digest_file, digest_of
+    from overtile.stores.ingest import write_picture
+    from overtile.stores.reference import write_reference
+    from overtile.stores.store import Store, store_path
+
+    folder = store_path(args.store)
+    raw = open_raw(args.image or args.labels)
+    size = raw.pixel_size_um
+    if args.pixel_size_um:
+        if len(args.pixel_size_um) not in (2, 3):
+            raise InputError(
+                f"--pixel-size-um: has {len(args.pixel_size_um)} values; allowed: Y X or Z Y X"
+            )
+        size = tuple([1.0, *args.pixel_size_um][-3:])
+    given = [
+        digest_file(raw.path),
+        code_digest(__file__),
+        size,
+        *(args.channels, args.kind, args.classes, args.values, args.ignore),
+    ]
+    if args.image:
+        write_picture(raw, folder, digest_of(*given), size, args.channels or raw.channels)
+        return
+
+    if args.kind is None:
+        raise InputError("--kind: missing; allowed with --labels: instances, binary, semantic")
+    names = args.classes or ["background", "foreground"]
+    values = args.values or list(range(len(names)))
+    if len(values) != len(names):
+        raise InputError(f"--values: {len(values)} values for {len(names)} classes; give as many")
+    if args.kind != "semantic" and len(names) != 2:
+        raise InputError(f"--classes: {len(names)} names; kind {args.kind} has 2 classes")
+    if folder.parent.name == "labels" and (folder.parent.parent / "zarr.json").exists():
+        picture = Store.open(folder.parent.parent)
+        if picture.shape != raw.shape[1:]:
+            raise InputError(
+                f"{raw.path}: labels are {raw.shape[1:]} (z, y, x) px, but the picture "
+                f"{picture.path} is {picture.shape}; give labels of the same picture"
+            )
+        size = picture.attributes["pixel_size_um"]
+    key = digest_of(*given, size)
+    write_reference(raw, folder, key, args.kind, names, values, args.ignore, size)
+
+
+def main(arguments=None):
+    """Run from the command line; return the exit code."""
+    return cli.execute(build_parser(), run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

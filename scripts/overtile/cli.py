@@ -1,0 +1,82 @@
+"""What all scripts share: flags, exit codes, digests of what they were given."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from overtile.errors import InputError
+
+EXIT_BAD_INPUT = 1
+
+
+def execute(
+    parser: argparse.ArgumentParser,
+    run: Callable[[argparse.Namespace], None],
+    arguments: Sequence[str] | None,
+) -> int:
+    """Parse, run, and turn bad input into one line on standard error and exit code 1.
+
+    A wrong command line ends with exit code 2, by argparse. Anything else is a fault of the
+    program and keeps its traceback.
+    """
+    args = parser.parse_args(arguments)
+    # OpenMP threads that spin while they wait make training 10 to 40 times slower as soon as
+    # another process wants a core; sleeping costs nothing measurable on an idle machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        run(args)
+    except InputError as error:
+        print(f"{parser.prog}: {one_line(error)}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except OSError as error:
+        print(
+            f"{parser.prog}: {error.filename or 'a file'}: {error.strerror or one_line(error)}; "
+            "check the path, its permissions and the space on the disk, then run again",
+            file=sys.stderr,
+        )
+        return EXIT_BAD_INPUT
+    return 0
+
+
+def one_line(error: Exception) -> str:
+    """The message of an exception without line breaks."""
+    return " ".join(str(error).split())
+
+
+def new_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """A parser whose help names defaults and keeps the description's lines."""
+    return argparse.ArgumentParser(
+        prog=name,
+        description=description,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add --device and --precision, for steps that run a network."""
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the network runs"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "bf16"),
+        default="auto",
+        help="of the network's arithmetic; auto: bf16 where the processor or GPU has it",
+    )
+    parser.add_argument("--threads", type=int, default=2, help="processor threads")
+
+
+def positive(text: str) -> float:
+    """An argparse type: a number above 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"is {text}; allowed: a number above 0")
+    return value
+
+
+def path(text: str) -> Path:
+    """An argparse type: a path."""
+    return Path(text)

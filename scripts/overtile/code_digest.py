@@ -1,0 +1,79 @@
+"""A digest of what a script computes: of its code and that of the library modules it imports.
+
+Standard library only: the workflow reads this one file while it builds its rules.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+PACKAGE = "overtile"
+# Command lines, progress, provenance and this file decide how a computation is asked for and
+# watched, not what comes out: a change in them reruns nothing.
+LEFT_OUT = frozenset(f"{PACKAGE}.{name}" for name in ("cli", "progress", "provenance", "code_digest"))
+
+
+def code_digest(script: str | Path) -> str:
+    """Digest of a script and, through its imports, of every library module it can reach.
+
+    Taken over the syntax tree without docstrings: a comment, a docstring or a line break changes
+    nothing. The library is the folder `overtile` beside the script.
+    """
+    script = Path(script)
+    library = script.parent
+    waiting, seen = [script], {script}
+    while waiting:
+        for module in _imports(waiting.pop()):
+            file = _module_file(library, module)
+            if file is not None and file not in seen and module not in LEFT_OUT:
+                seen.add(file)
+                waiting.append(file)
+    sha = hashlib.sha256()
+    for file in sorted(seen):
+        sha.update(f"{file.relative_to(library).as_posix()}\n{_meaning(file)}\n".encode())
+    return sha.hexdigest()[:16]
+
+
+@cache
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+@cache
+def _meaning(file: Path) -> str:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            kept = [child for child in body if not _is_text(child)]
+            node.body = kept or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(_tree(file)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _module_file(library: Path, module: str) -> Path | None:
+    if module.split(".")[0] != PACKAGE:
+        return None
+    base = library.joinpath(*module.split("."))
+    for file in (base.with_suffix(".py"), base / "__init__.py"):
+        if file.is_file():
+            return file
+    return None

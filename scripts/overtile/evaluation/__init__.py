@@ -1,0 +1,1 @@
+"""Counts that add up over blocks, and the scores made of them."""

@@ -1,0 +1,1 @@
+"""Tiles, mirrors, distances and components: NumPy and SciPy only, no files."""

@@ -1,0 +1,1 @@
+"""Raw pictures and volumes of many formats, read block by block."""

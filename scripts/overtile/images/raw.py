@@ -1,0 +1,103 @@
+"""One view of every raw format: (c, z, y, x) pixels that are read box by box."""
+
+import struct
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from overtile.errors import InputError
+
+MAX_WHOLE_BYTES = 2**30
+"""Largest piece that is decoded at once: a PNG, a TIFF strip, a compressed NIfTI. 1 GiB."""
+
+# What third-party decoders raise on damaged files; each was seen on real damaged pictures.
+DECODER_ERRORS = (
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+    EOFError,
+    OSError,
+    struct.error,
+)
+
+
+@dataclass
+class RawImage:
+    """A raw picture or volume.
+
+    shape: (c, z, y, x). pixel_size_um: (z, y, x) or None where the file does not say.
+    array: indexed by slices in the file's own axis order; order: for c, z, y and x, which of its
+    axes holds it, or None. has_palette: values are indices into a colour table, fit for labels only.
+    """
+
+    path: Path
+    array: object
+    order: tuple[int | None, int | None, int, int]
+    pixel_size_um: tuple[float, float, float] | None
+    channels: list[str] | None = None
+    has_palette: bool = False
+    scale: Callable[[np.ndarray], np.ndarray] = lambda pixels: pixels
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(c, z, y, x) in pixels."""
+        return tuple(1 if axis is None else self.array.shape[axis] for axis in self.order)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of stored pixels, in native byte order."""
+        dtype = np.dtype(self.array.dtype).newbyteorder("=")
+        return {np.dtype(bool): np.dtype(np.uint8)}.get(dtype, dtype)
+
+    def read(self, box: Sequence[slice]) -> np.ndarray:
+        """Read a (z, y, x) box of all channels; raise InputError where the file is damaged."""
+        index: list[slice] = [slice(None)] * len(self.array.shape)
+        for axis, bounds in zip(self.order[1:], box, strict=True):
+            if axis is not None:
+                index[axis] = bounds
+        with refuse_damage(self.path):
+            pixels = np.asarray(self.array[tuple(index)])
+        kept = [axis for axis in self.order if axis is not None]
+        extra = [axis for axis in range(pixels.ndim) if axis not in kept]
+        pixels = pixels.transpose(extra + kept)[(0,) * len(extra)]
+        missing = [i for i, axis in enumerate(self.order) if axis is None]
+        return self.scale(np.expand_dims(pixels, tuple(missing))).astype(self.dtype, copy=False)
+
+
+@contextmanager
+def refuse_damage(path: Path):
+    """Turn whatever a decoder raises on a damaged file into one line for the user."""
+    try:
+        yield
+    except InputError:
+        raise
+    except DECODER_ERRORS as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(
+            f"{path}: cannot be read ({reason}); check the file, or export it again"
+        ) from error
+
+
+def refuse_empty(path: Path, shape: Sequence[int]) -> None:
+    """Some readers open damaged files as pictures without pixels: refuse those."""
+    if 0 in shape:
+        raise InputError(
+            f"{path}: opens with {'x'.join(map(str, shape))} pixels, so it is damaged; "
+            "check the file, or export it again"
+        )
+
+
+def refuse_large(path: Path, nbytes: int, what: str, remedy: str) -> None:
+    """Refuse what can only be decoded whole and would not fit."""
+    if nbytes > MAX_WHOLE_BYTES:
+        raise InputError(
+            f"{path}: {what} holds {nbytes / 2**30:.1f} GiB and can only be decoded whole; "
+            f"allowed: {MAX_WHOLE_BYTES / 2**30:.0f} GiB; {remedy}"
+        )

@@ -1,0 +1,1 @@
+"""From a network to probabilities, class maps and objects."""

@@ -1,0 +1,82 @@
+"""What a U-Net looks like, and the sizes that follow: no torch here."""
+
+from dataclasses import asdict, dataclass
+from math import prod
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A U-Net of valid convolutions for 2 or 3 spatial axes.
+
+    pools: for each level of the contracting path, the pooling factor of each axis (1 or 2).
+    kernels: for each level and the bottom, the kernel edge of each axis (1 or 3); anisotropic
+    voxels begin with 1 along the coarse axis. width: channels of the first level, doubled with
+    each. norm: "none" (the paper) or "batch" (Çiçek et al. 2016); both keep tiles exact.
+    Source: Ronneberger et al. 2015, figure 1, arXiv:1505.04597; Çiçek et al. 2016,
+    arXiv:1606.06650.
+    """
+
+    ndim: int
+    in_channels: int
+    classes: int
+    width: int
+    pools: tuple[tuple[int, ...], ...]
+    kernels: tuple[tuple[int, ...], ...]
+    dropout: float = 0.5
+    norm: str = "none"
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Architecture":
+        """Build from plain YAML values."""
+        nested = {name: tuple(map(tuple, values[name])) for name in ("pools", "kernels")}
+        return cls(**{**values, **nested})
+
+    def to_dict(self) -> dict:
+        """Plain values for YAML."""
+        values = asdict(self)
+        return {**values, **{n: [list(v) for v in values[n]] for n in ("pools", "kernels")}}
+
+    @property
+    def stride(self) -> tuple[int, ...]:
+        """Product of all pooling factors per axis: tiles must start at its multiples."""
+        return tuple(prod(factors) for factors in zip(*self.pools, strict=True))
+
+    @property
+    def margin_px(self) -> tuple[int, ...]:
+        """Pixels lost at each end of each axis by valid convolutions."""
+        return tuple((self._axis(1, a)[0] - self._axis(1, a)[1]) // 2 for a in range(self.ndim))
+
+    def sizes_for(self, wanted: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Smallest valid (input, output) size in pixels whose output holds `wanted`."""
+        pairs = [self._axis(n, axis) for axis, n in enumerate(wanted)]
+        return tuple(p[0] for p in pairs), tuple(p[1] for p in pairs)
+
+    def _axis(self, wanted: int, axis: int) -> tuple[int, int]:
+        levels = [(p[axis], 2 * (k[axis] - 1)) for p, k in zip(self.pools, self.kernels)]
+        bottom = wanted
+        for factor, lost in levels:
+            bottom = -(-(bottom + lost) // factor)
+        output, source = bottom, bottom + 2 * (self.kernels[-1][axis] - 1)
+        for factor, lost in reversed(levels):
+            output = output * factor - lost
+            source = source * factor + lost
+        return source, output
+
+
+def choose_levels(
+    ndim: int, depth: int, spacing: tuple[float, ...]
+) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
+    """Pools and kernels of a network for pixels of the given edge lengths.
+
+    An axis that is at least twice as coarse as the finest is neither pooled nor convolved until
+    the others have caught up, so that the network sees about cubic voxels.
+    """
+    spacing = list(spacing[-ndim:])
+    pools, kernels = [], []
+    for _ in range(depth + 1):
+        finest = min(spacing)
+        fine = [s < 2 * finest for s in spacing]
+        kernels.append(tuple(3 if f else 1 for f in fine))
+        pools.append(tuple(2 if f else 1 for f in fine))
+        spacing = [s * p for s, p in zip(spacing, pools[-1], strict=True)]
+    return tuple(pools[:-1]), tuple(kernels)

@@ -1,0 +1,149 @@
+"""Plots as SVG for inside a page: the same data give the same bytes."""
+
+import io
+import re
+from collections.abc import Callable, Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from overtile.reporting.inputs import Archive
+from overtile.reporting.models import Model
+from overtile.reporting.summary import Metric, Row, scored, split_name
+
+# Okabe and Ito 2008: told apart with any colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+INK, FAINT = "#33404d", "#d9dfe5"
+WIDTH_IN = 4.8
+MOST_DOTS_AS_VECTORS = 400
+STYLE = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.size": 9.5,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+}
+
+
+def draw_svg(name: str, height_in: float, draw: Callable[[Axes], None]) -> str:
+    """One plot as an `<svg>` element. name: makes its ids unique within the page."""
+    with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+        axes = figure.add_subplot()
+        axes.set_axisbelow(True)
+        draw(axes)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", transparent=True, dpi=144, metadata={"Date": None})
+    svg = file.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    return re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+
+
+def strip_plot(archive: Archive, rows: Sequence[Row], metric: Metric) -> str:
+    """Every slide as a dot, one strip per split and model; the mean and its interval as a bar."""
+
+    def draw(axes: Axes) -> None:
+        for place, row in enumerate(rows):
+            results = scored(archive, row.model, row.split)
+            values = [r.scores.get(metric.key) for r in results]
+            values = np.array([v for v in values if v is not None])
+            colour = COLOURS[archive.models.index(row.model) % len(COLOURS)]
+            axes.scatter(
+                *(values, place + spread(values)),
+                s=18,
+                color=colour,
+                alpha=0.45,
+                linewidths=0,
+                rasterized=len(values) > MOST_DOTS_AS_VECTORS,
+            )
+            mean = row.estimates[metric.key]
+            if mean.low is not None:
+                axes.plot([mean.low, mean.high], [place, place], color=INK, linewidth=2.2)
+            if mean.mean is not None:
+                axes.plot(
+                    *(mean.mean, place), "o", color="white", markeredgecolor=INK,
+                    markeredgewidth=1.6, markersize=6.5,
+                )
+        axes.set_yticks(range(len(rows)), [_strip_name(archive, row) for row in rows])
+        axes.set_ylim(len(rows) - 0.45, -0.55)
+        axes.grid(axis="x")
+        axes.spines["left"].set_visible(False)
+        if metric.key == "pixel_error":
+            axes.set_xlim(left=0)
+        else:
+            axes.set_xlim(right=1.01)
+
+    return draw_svg(f"strip-{metric.key}", 0.55 + 0.42 * len(rows), draw)
+
+
+def spread(values: np.ndarray) -> np.ndarray:
+    """Offsets that keep dots of like value apart: van der Corput's, fixed, within +-0.28."""
+    rank = np.argsort(np.argsort(values, kind="stable"), kind="stable") + 1
+    offsets, base = np.zeros(len(values)), 0.5
+    while np.any(rank):
+        offsets += base * (rank % 2)
+        rank, base = rank // 2, base / 2
+    return (offsets - 0.5) * 0.56
+
+
+def _strip_name(archive: Archive, row: Row) -> str:
+    split = split_name(row.split)
+    return split if len(archive.models) == 1 else f"{_short(row.model)}, {split}"
+
+
+def _short(name: str, most: int = 18) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def curve_plots(model: Model, number: int) -> list[tuple[str, str]]:
+    """(title, SVG) of a model's learning curves: its losses, and its validation Dice if it has one.
+
+    number: of the model on the page.
+    """
+    panels = [
+        ("Loss", {"loss": ("training", "-"), "validation_loss": ("validation", "--")}),
+        ("Validation Dice", {"validation_dice": ("validation", "-")}),
+    ]
+    folds = [fold for fold in model.folds if fold.history.get("loss")]
+    return [
+        (title, _curves(f"curve-{number}-{place}", folds, wanted))
+        for place, (title, wanted) in enumerate(panels)
+        if any(column in fold.history for fold in folds for column in wanted)
+    ]
+
+
+def _curves(name: str, folds: Sequence, wanted: dict[str, tuple[str, str]]) -> str:
+    def draw(axes: Axes) -> None:
+        for place, fold in enumerate(folds):
+            for column, (label, dash) in wanted.items():
+                if column not in fold.history:
+                    continue
+                y, x = fold.history[column], fold.history["epoch"]
+                axes.plot(
+                    *(x, y, dash), color=COLOURS[place % len(COLOURS)], linewidth=1.5,
+                    marker="o" if len(y) == 1 else "", markersize=3,
+                    label=f"fold {fold.number}, {label}" if len(folds) > 1 else label,
+                )
+                if column == "validation_dice" and fold.best_epoch in x:
+                    best = y[x.index(fold.best_epoch)]
+                    axes.plot(fold.best_epoch, best, "o", color=COLOURS[place % len(COLOURS)])
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid()
+        if len(axes.lines) > 1 and len(wanted) > 1:
+            axes.legend(ncols=2 if len(axes.lines) > 4 else 1)
+
+    return draw_svg(name, 2.5, draw)

@@ -1,0 +1,38 @@
+"""scores.tsv: one row per slide and model, for spreadsheets and scripts."""
+
+from overtile.reporting.inputs import Archive, Result
+
+FORMULA_STARTS = ("=", "+", "-", "@")
+AFTER_CLASSES = (
+    *("f1", "precision", "recall", "pixel_error", "rand_f1", "rand_split", "rand_merge"),
+    *("information_f1", "splits_bits", "merges_bits"),
+)
+
+
+def score_columns(archive: Archive) -> list[str]:
+    """Columns of scores, in order."""
+    per_class = [f"{kind}_{name}" for kind in ("dice", "iou") for name in archive.classes]
+    return ["dice", *per_class, *AFTER_CLASSES]
+
+
+def as_tsv(archive: Archive) -> str:
+    """The table of all slides that were segmented. Empty cells: not known, or nothing to measure.
+
+    A name that a spreadsheet would take for a formula begins with an apostrophe.
+    """
+    names = score_columns(archive)
+    header = ["slide", "model", "split", "objects", "objects_reference", *map(safe_cell, names)]
+    rows = [_row(r, names) for r in archive.results if r.found is not None or r.scores]
+    return "".join("\t".join(row) + "\n" for row in [header, *rows])
+
+
+def _row(result: Result, names: list[str]) -> list[str]:
+    texts = [result.slide.name, result.model, result.slide.split]
+    numbers = [result.found, result.reference, *(result.scores.get(name) for name in names)]
+    return [*map(safe_cell, texts), *("" if n is None else repr(n) for n in numbers)]
+
+
+def safe_cell(text: str) -> str:
+    """One cell of text: no line break or tab inside, no formula."""
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return f"'{line}" if line.lstrip().startswith(FORMULA_STARTS) else line

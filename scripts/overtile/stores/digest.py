@@ -1,0 +1,34 @@
+"""Content digests: the same pixels give the same digest, whatever wrote them."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+
+def digest_pixels(pixels: np.ndarray) -> str:
+    """SHA-256 of shape, dtype and values, as hexadecimal text."""
+    sha = hashlib.sha256(f"{pixels.shape}{pixels.dtype.str}".encode())
+    sha.update(np.ascontiguousarray(pixels).data)
+    return sha.hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, read piece by piece."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of(*parts: object) -> str:
+    """SHA-256 of anything that JSON can hold: settings, names, other digests."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def digest_of_digests(digests: Iterable[str]) -> str:
+    """SHA-256 over digests in their order."""
+    sha = hashlib.sha256()
+    for digest in digests:
+        sha.update(digest.encode())
+    return sha.hexdigest()

@@ -1,0 +1,67 @@
+"""Write whole files or nothing."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from overtile.errors import InputError
+
+
+@contextmanager
+def replace_when_done(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, renamed to it if the block ends without an exception."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically, as UTF-8."""
+    with replace_when_done(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON atomically, keys in the order given."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def read_json(path: Path) -> dict:
+    """Read a JSON file; raise InputError if it is missing or is not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; make it first") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not a JSON file ({error}); make it again") from None
+
+
+def read_yaml(path: Path) -> dict:
+    """Read a YAML file that holds a mapping; raise InputError if it is missing or something else."""
+    import yaml
+
+    try:
+        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; make it first") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}; mend it") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: holds {type(value).__name__}, expected keys with values")
+    return value
+
+
+def write_yaml(path: Path, value: dict) -> None:
+    """Write YAML atomically, keys in the order given."""
+    import yaml
+
+    write_text(path, yaml.safe_dump(value, sort_keys=False, width=100))

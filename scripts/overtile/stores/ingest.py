@@ -1,0 +1,89 @@
+"""From raw pixels to a picture store, with the statistics that normalisation needs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from overtile.errors import InputError
+from overtile.geometry.spans import Block
+from overtile.stores.ngff import multiscale_attributes
+from overtile.stores.pyramid import add_pyramid
+from overtile.stores.writer import StoreWriter
+
+AXES = ("c", "z", "y", "x")
+PICTURE_DTYPES = (
+    *("uint8", "int8", "uint16", "int16", "uint32", "int32"),
+    *("float16", "float32", "float64"),
+)
+
+
+def stored_dtype(path: Path, dtype: np.dtype) -> np.dtype:
+    """The dtype of a picture in its store: as it is, other floats as float32."""
+    if dtype.name not in PICTURE_DTYPES:
+        raise InputError(
+            f"{path}: has pixels of type {dtype}; allowed: {', '.join(PICTURE_DTYPES)}; convert it"
+        )
+    return np.dtype(np.float32) if dtype.kind == "f" else dtype
+
+
+def block_statistics(pixels: np.ndarray) -> dict:
+    """Count, sum and sum of squares per channel of a (c, z, y, x) block, as JSON numbers."""
+    flat = pixels.reshape(len(pixels), -1).astype(np.float64)
+    return {
+        "count": flat.shape[1],
+        "sum": flat.sum(axis=1).tolist(),
+        "sum_of_squares": np.square(flat).sum(axis=1).tolist(),
+    }
+
+
+def mean_and_std(records: Sequence[dict]) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation per channel, from the blocks' sums."""
+    count = sum(r["count"] for r in records)
+    mean = np.sum([r["sum"] for r in records], axis=0) / count
+    squares = np.sum([r["sum_of_squares"] for r in records], axis=0) / count
+    return mean.tolist(), np.sqrt(np.maximum(squares - mean**2, 0)).tolist()
+
+
+def write_picture(
+    raw,
+    store: Path,
+    key: str,
+    pixel_size_um: Sequence[float] | None,
+    channels: Sequence[str] | None,
+) -> None:
+    """Stream a raw picture (`images.raw.RawImage`) into a store with pyramid and statistics.
+
+    Raises InputError for pixels that are not numbers or of a dtype that is not allowed.
+    """
+    if raw.has_palette:
+        raise InputError(f"{raw.path}: colours come from a palette; save it as grey or RGB")
+    dtype = stored_dtype(raw.path, raw.dtype)
+    channel_count = raw.read((slice(0, 1),) * 3).shape[0]
+    if channels is not None and len(channels) != channel_count:
+        raise InputError(
+            f"{raw.path}: has {channel_count} channels, but {len(channels)} names are given "
+            f"({', '.join(channels)}); give one name per channel"
+        )
+    writer = StoreWriter(store, key)
+    writer.add_array("0", (channel_count, *raw.shape[1:]), dtype, AXES)
+
+    def copy(block: Block) -> tuple[np.ndarray, dict]:
+        pixels = raw.read(block.slices).astype(dtype)
+        if dtype.kind == "f" and not np.isfinite(pixels).all():
+            raise InputError(
+                f"{raw.path}: has NaN or infinite pixels near (z, y, x) = {block.start}; "
+                "replace them by numbers"
+            )
+        return pixels, block_statistics(pixels)
+
+    writer.fill("0", copy, f"ingest {raw.path.name}")
+    factors = add_pyramid(writer, AXES, pixel_size_um, is_label=False)
+    mean, std = mean_and_std(writer.records("0"))
+    writer.commit(
+        multiscale_attributes(writer.path.name, AXES, factors, pixel_size_um, is_label=False),
+        pixel_size_um=list(pixel_size_um) if pixel_size_um else None,
+        channels=list(channels) if channels else None,
+        mean=mean,
+        std=std,
+    )

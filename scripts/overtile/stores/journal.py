@@ -1,0 +1,54 @@
+"""An append-only list of finished blocks, so that a killed job goes on where it stopped."""
+
+import json
+import threading
+from pathlib import Path
+
+from overtile.stores.files import write_text
+
+NAME = "journal.jsonl"
+
+
+class Journal:
+    """Finished blocks of one store, under one key.
+
+    The first line holds the key: a digest of inputs, settings and code. A journal with another key
+    counts as empty, so results of different keys never mix. A line that a kill cut short is
+    ignored. Appends are safe from several threads of one process.
+    """
+
+    def __init__(self, store: Path, key: str):
+        self._path = Path(store) / NAME
+        self._key = key
+        self._lock = threading.Lock()
+        self._records: dict[str, dict] = {}
+        self.is_fresh = True
+        lines = self._path.read_text().splitlines(keepends=True) if self._path.exists() else []
+        entries = [entry for entry in map(_parse, lines) if entry is not None]
+        if entries and entries[0] == {"key": key}:
+            self.is_fresh = False
+            self._records = {entry["block"]: entry for entry in entries[1:]}
+
+    def start(self) -> None:
+        """Begin: keep what is done under this key, whole lines only; drop everything else."""
+        entries = [{"key": self._key}, *self._records.values()]
+        write_text(self._path, "".join(json.dumps(entry) + "\n" for entry in entries))
+
+    def append(self, block: str, record: dict) -> None:
+        """Note a block as finished, after its shard lies on disk."""
+        entry = {"block": block, **record}
+        with self._lock:
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+            self._records[block] = entry
+
+    def get(self, block: str) -> dict | None:
+        """The record of a finished block, or None."""
+        return self._records.get(block)
+
+
+def _parse(line: str) -> dict | None:
+    try:
+        return json.loads(line) if line.endswith("\n") else None
+    except ValueError:
+        return None

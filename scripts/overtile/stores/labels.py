@@ -1,0 +1,133 @@
+"""Label stores: a class map, and the objects that are its connected components or given ids.
+
+A label store holds the objects' ids as its own pyramid, and the class map as a second one inside
+it, in `classes/`. References and segmentations have the same form.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from overtile.geometry.components import IGNORE, Stitcher, label_block
+from overtile.geometry.spans import Block, plan_blocks
+from overtile.stores.digest import digest_of
+from overtile.stores.ngff import list_labels, multiscale_attributes
+from overtile.stores.pyramid import add_pyramid
+from overtile.stores.store import Store
+from overtile.stores.writer import StoreWriter
+
+AXES = ("z", "y", "x")
+ReadBlock = Callable[[Block], np.ndarray]
+
+
+def write_classes(
+    folder: Path,
+    key: str,
+    shape: Sequence[int],
+    read: ReadBlock,
+    class_names: Sequence[str],
+    pixel_size_um: Sequence[float] | None,
+    workers: int = 1,
+) -> Store:
+    """Write a class map, (z, y, x) uint8; its counts of pixels per class go into the metadata.
+
+    read: gives the classes of a block. Pixels of value 255 are ignored by training and scores.
+    """
+    writer = StoreWriter(folder, key)
+    writer.add_array("0", shape, np.uint8, AXES)
+
+    def classify(block: Block) -> tuple[np.ndarray, dict]:
+        classes = read(block)
+        return classes, {"counts": np.bincount(classes.ravel(), minlength=256).tolist()}
+
+    writer.fill("0", classify, "classes", workers)
+    counts = np.sum([r["counts"] for r in writer.records("0")], axis=0)
+    factors = add_pyramid(writer, AXES, pixel_size_um, is_label=True)
+    writer.commit(
+        multiscale_attributes("classes", AXES, factors, pixel_size_um, is_label=True),
+        pixel_size_um=list(pixel_size_um) if pixel_size_um else None,
+        class_names=list(class_names),
+        class_counts=counts[: len(class_names)].tolist(),
+        ignored=int(counts[IGNORE]),
+    )
+    return Store.open(folder)
+
+
+def write_objects(
+    folder: Path,
+    key: str,
+    shape: Sequence[int],
+    dtype: np.dtype,
+    read: ReadBlock,
+    classes: Store,
+    kind: str,
+    count: int | None = None,
+) -> None:
+    """Write the objects' ids, (z, y, x), 0 = background, and commit the whole label store.
+
+    count: number of objects if it is known; else every distinct id is counted once.
+    """
+    writer = StoreWriter(folder, key)
+    writer.add_array("0", shape, dtype, AXES)
+    pixel_size_um = classes.attributes["pixel_size_um"]
+
+    def copy(block: Block) -> tuple[np.ndarray, dict]:
+        ids = read(block)
+        found = [] if count is not None else np.unique(ids[ids > 0]).tolist()
+        return ids, {"ids": found}
+
+    writer.fill("0", copy, "objects")
+    if count is None:
+        count = len(set().union(*(r["ids"] for r in writer.records("0"))))
+    factors = add_pyramid(writer, AXES, pixel_size_um, is_label=True)
+    writer.commit(
+        multiscale_attributes(folder.name, AXES, factors, pixel_size_um, is_label=True),
+        pixel_size_um=pixel_size_um,
+        kind=kind,
+        objects=count,
+        classes_digest=classes.digest,
+    )
+    if folder.parent.name == "labels":
+        list_labels(folder.parent.parent)
+
+
+def component_reader(classes: Store) -> tuple[ReadBlock, int]:
+    """Number the face-connected components of a class map, the same whatever the blocks.
+
+    Two passes: the first finds the components of each block and which of them touch; the second
+    (the function returned) labels a block again and gives its components their final ids.
+    Memory grows with the number of components, not of pixels. Returns it and the count.
+    """
+    stitcher = Stitcher(classes.shape)
+    for block in plan_blocks(classes.shape, classes.array.shards):
+        part = classes.array[block.slices]
+        stitcher.add(block, label_block(part), part)
+    numbering, count = stitcher.numbering()
+
+    def read(block: Block) -> np.ndarray:
+        return numbering[block.index][label_block(classes.array[block.slices])]
+
+    return read, count
+
+
+def write_component_store(
+    folder: Path,
+    key: str,
+    shape: Sequence[int],
+    read_classes: ReadBlock,
+    class_names: Sequence[str],
+    pixel_size_um: Sequence[float] | None,
+    kind: str,
+) -> None:
+    """Write a label store whose objects are the connected components of its class map."""
+    classes = write_classes(
+        folder / "classes",
+        digest_of(key, "classes"),
+        shape,
+        read_classes,
+        class_names,
+        pixel_size_um,
+    )
+    read, count = component_reader(classes)
+    write_objects(folder, key, shape, np.uint32, read, classes, kind, count)

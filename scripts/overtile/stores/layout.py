@@ -1,0 +1,55 @@
+"""How a picture is cut into chunks (what is compressed) and shards (files, and units of work)."""
+
+from collections.abc import Sequence
+from math import ceil, prod
+
+from overtile.geometry.spans import halve
+
+PICTURE_CHUNK = (1, 256, 256)
+VOLUME_CHUNK = (16, 128, 128)
+PICTURE_SHARD = (1, 1024, 1024)
+VOLUME_SHARD = (32, 256, 256)
+MAX_SHARDS = 256
+SMALLEST_LEVEL_PX = 256
+
+
+def chunk_and_shard(shape: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Chunk and shard of a (z, y, x) shape, in pixels.
+
+    A shard is a whole number of chunks, no larger than the picture needs. It grows with the
+    picture, so that no level of a slide makes more than 256 files.
+    """
+    is_picture = shape[0] == 1
+    chunk = PICTURE_CHUNK if is_picture else VOLUME_CHUNK
+    shard = list(PICTURE_SHARD if is_picture else VOLUME_SHARD)
+    axes = [1, 2] if is_picture else [0, 1, 2]
+    while prod(halve(shape, shard)) > MAX_SHARDS:
+        for axis in axes:
+            shard[axis] *= 2
+    chunk = tuple(min(c, n) for c, n in zip(chunk, shape, strict=True))
+    fitted = tuple(
+        min(s // c, ceil(n / c)) * c for s, c, n in zip(shard, chunk, shape, strict=True)
+    )
+    return chunk, fitted
+
+
+def pyramid_factors(
+    shape: Sequence[int], pixel_size: Sequence[float]
+) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Levels below the full picture: for each, (factors from the level above, shape).
+
+    An axis is halved where its pixel edge is below twice the finest and it is long enough;
+    levels end when the picture fits into 256 px.
+    """
+    levels = []
+    shape, size = tuple(shape), list(pixel_size)
+    while max(shape[1:]) > SMALLEST_LEVEL_PX:
+        finest = min(size[1:])
+        factors = tuple(
+            2 if s < 2 * finest and n > SMALLEST_LEVEL_PX // 8 else 1
+            for s, n in zip(size, shape, strict=True)
+        )
+        shape = halve(shape, factors)
+        size = [s * f for s, f in zip(size, factors, strict=True)]
+        levels.append((factors, shape))
+    return levels

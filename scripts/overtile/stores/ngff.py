@@ -1,0 +1,82 @@
+"""OME-Zarr 0.5 metadata, built and checked with ome-zarr-models."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+SPACE = ("z", "y", "x")
+
+
+def multiscale_attributes(
+    name: str,
+    axes: Sequence[str],
+    factors: Sequence[Sequence[int]],
+    pixel_size_um: Sequence[float] | None,
+    is_label: bool,
+) -> dict:
+    """The `ome` attribute of a picture or label pyramid.
+
+    axes: of the arrays, last three z, y, x. factors: for each level, the (z, y, x) pixel edge as a
+    multiple of level 0's. pixel_size_um: of level 0, or None where it is not known.
+    Levels are block means, so that their origin lies (factor - 1) / 2 pixels further in.
+    """
+    from ome_zarr_models.v05.axes import Axis
+    from ome_zarr_models.v05.image import ImageAttrs
+    from ome_zarr_models.v05.image_label import ImageLabelAttrs
+    from ome_zarr_models.v05.image_label_types import Label
+    from ome_zarr_models.v05.multiscales import Dataset, Multiscale
+
+    size = pixel_size_um or (1.0, 1.0, 1.0)
+    unit = "micrometer" if pixel_size_um else None
+    extra = len(axes) - len(SPACE)
+    multiscale = Multiscale(
+        name=name,
+        axes=[
+            Axis(name=a, type="space", unit=unit) if a in SPACE else Axis(name=a, type="channel")
+            for a in axes
+        ],
+        datasets=[
+            Dataset.build(
+                path=str(level),
+                scale=[1.0] * extra + [f * s for f, s in zip(factor, size, strict=True)],
+                translation=[0.0] * extra
+                + [(f - 1) / 2 * s for f, s in zip(factor, size, strict=True)],
+            )
+            for level, factor in enumerate(factors)
+        ],
+    )
+    if is_label:
+        attributes = ImageLabelAttrs(
+            version="0.5",
+            multiscales=[multiscale],
+            **{"image-label": Label(source={"image": "../../"})},
+        )
+    else:
+        attributes = ImageAttrs(version="0.5", multiscales=[multiscale])
+    return attributes.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def list_labels(image_store: Path) -> None:
+    """Write the list of finished label stores inside a picture's store, for viewers.
+
+    Jobs of several models may do so at once: a lock keeps each from losing another's entry.
+    """
+    import fcntl
+
+    from overtile.stores.files import write_json
+
+    folder = Path(image_store) / "labels"
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = sorted(
+            str(root.parent.relative_to(folder))
+            for pattern in ("*/zarr.json", "*/classes/zarr.json")
+            for root in folder.glob(pattern)
+        )
+        write_json(
+            folder / "zarr.json",
+            {
+                "zarr_format": 3,
+                "node_type": "group",
+                "attributes": {"ome": {"version": "0.5", "labels": found}},
+            },
+        )

@@ -1,0 +1,89 @@
+"""OME-Zarr 0.5 stores, read by everyone and written by `StoreWriter`.
+
+A store is a folder. Its root `zarr.json` is written last: a store without it does not exist.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import zarr
+
+from overtile.errors import InputError
+
+ROOT = "zarr.json"
+
+
+def store_path(path: str | Path) -> Path:
+    """The folder of a store, given itself or its root `zarr.json`."""
+    path = Path(path)
+    return path.parent if path.name == ROOT else path
+
+
+@dataclass(frozen=True)
+class Store:
+    """A committed store. Arrays are (c, z, y, x) for pictures and (z, y, x) for labels."""
+
+    path: Path
+    attributes: dict
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Store":
+        """Open a store by its folder or root file; raise InputError if it was never committed."""
+        folder = store_path(path)
+        try:
+            root = json.loads((folder / ROOT).read_text())
+            own = root["attributes"]["overtile"]
+            return cls(folder, {"ome": root["attributes"]["ome"], **own})
+        except FileNotFoundError:
+            raise InputError(
+                f"{folder}: no finished store here (its {ROOT} is missing); make it first"
+            ) from None
+        except (ValueError, KeyError, TypeError):
+            raise InputError(
+                f"{folder}: not a store of this project (no 'overtile' in {ROOT}); "
+                "make it with scripts/ingest.py"
+            ) from None
+
+    @cached_property
+    def array(self) -> zarr.Array:
+        """The full-size array."""
+        return self.level(0)
+
+    def level(self, number: int) -> zarr.Array:
+        """The array of one pyramid level, 0 = full size."""
+        return zarr.open_array(self.path / str(number), mode="r")
+
+    @property
+    def levels(self) -> int:
+        """Number of pyramid levels."""
+        return len(self.attributes["ome"]["multiscales"][0]["datasets"])
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(z, y, x) in pixels."""
+        return tuple(self.array.shape[-3:])
+
+    @property
+    def pixel_size_um(self) -> tuple[float, float, float]:
+        """(z, y, x) pixel edges in micrometres; 1.0 where they are not known."""
+        return tuple(self.attributes["pixel_size_um"] or (1.0, 1.0, 1.0))
+
+    @property
+    def digest(self) -> str:
+        """Digest of the pixels and of what they mean."""
+        return self.attributes["digest"]
+
+    @property
+    def name(self) -> str:
+        """Name for messages and reports: the folder without its endings."""
+        return self.path.name.removesuffix(".zarr").removesuffix(".ome")
+
+    def label(self, name: str) -> "Store":
+        """A label store that lies inside this one."""
+        return Store.open(self.path / "labels" / name)
+
+    def label_classes(self) -> "Store":
+        """The class map that lies inside a label store."""
+        return Store.open(self.path / "classes")

@@ -1,0 +1,129 @@
+"""Write a store block by block: resumable, committed last, digested."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+from overtile.geometry.spans import Block, plan_blocks
+from overtile.progress import progress
+from overtile.stores.digest import digest_of_digests, digest_pixels
+from overtile.stores.files import write_json
+from overtile.stores.journal import Journal
+from overtile.stores.layout import chunk_and_shard
+from overtile.stores.store import ROOT, store_path
+
+
+class StoreWriter:
+    """Writes the arrays of one store. One shard is one block, written whole by one task.
+
+    key: digest of inputs, settings and code. Under the same key an earlier try's blocks are kept;
+    under another one the store starts empty. Only arrays of this store are touched: label stores
+    that lie inside a picture's store stay.
+    """
+
+    def __init__(self, path: str | Path, key: str):
+        self.path = store_path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._journal = Journal(self.path, key)
+        self._arrays: dict[str, zarr.Array] = {}
+        (self.path / ROOT).unlink(missing_ok=True)
+        if self._journal.is_fresh:
+            for folder in self.path.glob("[0-9]*"):
+                shutil.rmtree(folder)
+        self._journal.start()
+
+    def add_array(
+        self, name: str, shape: Sequence[int], dtype: np.dtype, axes: Sequence[str]
+    ) -> zarr.Array:
+        """Create (or find, when resuming) an array whose last three axes are z, y, x."""
+        extra = tuple(shape[:-3])
+        chunk, shard = chunk_and_shard(shape[-3:])
+        if (self.path / name / ROOT).exists():
+            array = zarr.open_array(self.path / name, mode="r+")
+        else:
+            array = zarr.create_array(
+                self.path / name,
+                shape=tuple(shape),
+                chunks=(1,) * len(extra) + chunk,
+                shards=extra + shard,
+                dtype=dtype,
+                compressors=zarr.codecs.ZstdCodec(level=1),
+                dimension_names=list(axes),
+            )
+        self._arrays[name] = array
+        return array
+
+    def array(self, name: str) -> zarr.Array:
+        """An array added before."""
+        return self._arrays[name]
+
+    def blocks(self, name: str) -> list[Block]:
+        """The (z, y, x) blocks of an array, one per shard."""
+        array = self._arrays[name]
+        return plan_blocks(array.shape[-3:], array.shards[-3:])
+
+    def fill(
+        self,
+        name: str,
+        compute: Callable[[Block], tuple[np.ndarray, dict]],
+        label: str,
+        workers: int = 1,
+    ) -> None:
+        """Compute and write every block that no earlier try has finished.
+
+        compute: gives a block's pixels and a record for the journal. Dask runs `workers` blocks at
+        once in threads, so that reading, computing and writing overlap; with one worker blocks run
+        in order.
+        """
+        blocks = self.blocks(name)
+        todo = [b for b in blocks if self._journal.get(_entry(name, b)) is None]
+        with progress(len(blocks), label, start=len(blocks) - len(todo)) as advance:
+
+            def work(block: Block) -> None:
+                pixels, record = compute(block)
+                self._write(name, block, pixels, record)
+                advance()
+
+            if workers == 1 or len(todo) < 2:
+                for block in todo:
+                    work(block)
+            else:
+                import dask
+
+                tasks = [dask.delayed(work, pure=False)(block) for block in todo]
+                dask.compute(*tasks, scheduler="threads", num_workers=workers)
+
+    def _write(self, name: str, block: Block, pixels: np.ndarray, record: dict) -> None:
+        array = self._arrays[name]
+        pixels = np.ascontiguousarray(pixels, dtype=array.dtype)
+        array[(..., *block.slices)] = pixels
+        self._journal.append(_entry(name, block), {"sha256": digest_pixels(pixels), **record})
+
+    def records(self, name: str) -> list[dict]:
+        """The journal's records of all blocks of an array, in raster order."""
+        return [self._journal.get(_entry(name, block)) for block in self.blocks(name)]
+
+    def commit(self, ome: dict, **attributes: object) -> None:
+        """Write the root: from now on the store exists.
+
+        ome: OME-Zarr metadata. attributes: what else is known, all of it fixed by the content, so
+        that the same content gives the same bytes. The digest covers both.
+        """
+        pixels = digest_of_digests(record["sha256"] for record in self.records("0"))
+        digest = digest_of_digests([pixels, repr(ome), repr(attributes)])
+        own = {"digest": digest, **attributes}
+        write_json(
+            self.path / ROOT,
+            {
+                "zarr_format": 3,
+                "node_type": "group",
+                "attributes": {"ome": ome, "overtile": own},
+            },
+        )
+
+
+def _entry(name: str, block: Block) -> str:
+    return f"{name}/{'.'.join(map(str, block.index))}"

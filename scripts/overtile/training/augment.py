@@ -1,0 +1,101 @@
+"""Random deformations of training tiles: pure functions of a generator."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+from scipy.ndimage import map_coordinates
+
+GRID_POINTS = 3
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How much training tiles vary. All zero or False: not at all.
+
+    elastic_px: standard deviation of the displacements on a grid of 3 points per axis, pixels.
+    rotation_degrees: largest turn, either way, in the (y, x) plane. flips: along y and x (and z).
+    contrast: largest relative change. brightness: largest shift, noise: standard deviation of
+    white noise, both in standard deviations of the slide.
+    """
+
+    elastic_px: float = 10.0
+    rotation_degrees: float = 180.0
+    flips: bool = True
+    contrast: float = 0.25
+    brightness: float = 0.25
+    noise: float = 0.05
+
+
+def elastic_field(
+    rng: np.random.Generator, shape: Sequence[int], sigma_px: Sequence[float]
+) -> np.ndarray:
+    """Smooth displacements in pixels, (ndim, *shape), from a 3-point grid of normal vectors.
+
+    Bicubic (tricubic) interpolation between the grid's points, one at each end and the middle.
+    Source: Ronneberger et al. 2015, section 3.1, arXiv:1505.04597.
+    """
+    ndim = len(shape)
+    field = rng.normal(size=(ndim,) + (GRID_POINTS,) * ndim)
+    field *= np.reshape(sigma_px, (ndim,) + (1,) * ndim)
+    knots = np.arange(GRID_POINTS)
+    for axis, length in enumerate(shape, start=1):
+        places = np.linspace(0, GRID_POINTS - 1, length)
+        basis = CubicSpline(knots, np.eye(GRID_POINTS), bc_type="natural")(places)
+        field = np.moveaxis(np.tensordot(basis, field, axes=(1, axis)), 0, axis)
+    return field
+
+
+def linear_map(rng: np.random.Generator, ndim: int, augmentation: Augmentation) -> np.ndarray:
+    """A random turn in (y, x) and random flips, as an (ndim, ndim) matrix."""
+    angle = np.deg2rad(rng.uniform(-1, 1) * augmentation.rotation_degrees)
+    matrix = np.eye(ndim)
+    matrix[-2:, -2:] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    signs = rng.choice([-1.0, 1.0], size=ndim)
+    return matrix * signs if augmentation.flips else matrix
+
+
+def sample_coordinates(
+    rng: np.random.Generator,
+    centre: Sequence[float],
+    shape: Sequence[int],
+    spacing: Sequence[float],
+    augmentation: Augmentation,
+) -> np.ndarray:
+    """Where each pixel of a tile comes from: (ndim, *shape) coordinates in the slide, pixels.
+
+    centre: of the tile in the slide. spacing: relative pixel edges per axis, so that turns and
+    displacements are right for anisotropic pixels.
+    """
+    ndim = len(shape)
+    column = (ndim,) + (1,) * ndim
+    offsets = [np.arange(n) - (n - 1) / 2 for n in shape]
+    grid = np.stack(np.meshgrid(*offsets, indexing="ij"))
+    edges = np.reshape(spacing, column)
+    matrix = linear_map(rng, ndim, augmentation)
+    turned = np.tensordot(matrix, grid * edges, axes=1) / edges
+    sigma = [augmentation.elastic_px * min(spacing) / s for s in spacing]
+    return turned + elastic_field(rng, shape, sigma) + np.reshape(centre, column)
+
+
+def resample(
+    pixels: np.ndarray, origin: Sequence[int], coordinates: np.ndarray, order: int
+) -> np.ndarray:
+    """Pixels at fractional coordinates.
+
+    pixels: a box of the slide that starts at `origin`; order: 0 nearest (labels), 1 linear.
+    """
+    local = coordinates - np.reshape(origin, (len(origin),) + (1,) * len(origin))
+    return map_coordinates(pixels, local, order=order, mode="nearest", prefilter=False)
+
+
+def change_intensity(
+    rng: np.random.Generator, pixels: np.ndarray, augmentation: Augmentation
+) -> np.ndarray:
+    """Random contrast, brightness and noise of a normalised (c, *px) tile, float32."""
+    channels = (len(pixels),) + (1,) * (pixels.ndim - 1)
+    contrast = 1 + augmentation.contrast * rng.uniform(-1, 1, channels)
+    brightness = augmentation.brightness * rng.uniform(-1, 1, channels)
+    noise = augmentation.noise * rng.standard_normal(pixels.shape, dtype=np.float32)
+    return (pixels * contrast + brightness + noise).astype(np.float32)

@@ -1,0 +1,42 @@
+"""Losses: the paper's weighted cross-entropy, and the same with a Dice term."""
+
+import torch
+from torch.nn.functional import cross_entropy, one_hot
+
+LOSSES = ("cross_entropy", "cross_entropy_dice")
+
+
+def weighted_cross_entropy(
+    logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """Mean over pixels of w(x) times the softmax cross-entropy.
+
+    logits (n, classes, *px) float32, target (n, *px) int64, weights (n, *px) float32; pixels of
+    weight 0 (ignored ones) do not count.
+    Source: Ronneberger et al. 2015, equation 1, arXiv:1505.04597, divided by the pixel count.
+    """
+    per_pixel = weights * cross_entropy(logits, target, reduction="none")
+    return per_pixel.sum() / (weights > 0).sum().clamp(min=1)
+
+
+def soft_dice(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """1 - mean soft Dice over classes, over all pixels of the batch that count.
+
+    Shapes as in `weighted_cross_entropy`. A class that is neither there nor predicted scores 1.
+    Source: Milletari et al. 2016, section 3, doi:10.1109/3DV.2016.79, with linear denominators.
+    """
+    counts = (weights > 0).unsqueeze(1)
+    probability = logits.softmax(dim=1) * counts
+    truth = one_hot(target, logits.shape[1]).movedim(-1, 1) * counts
+    axes = (0, *range(2, logits.ndim))
+    overlap = (probability * truth).sum(axes)
+    total = (probability + truth).sum(axes)
+    return 1 - ((2 * overlap + 1) / (total + 1)).mean()
+
+
+def loss_of(
+    name: str, logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """The loss of a plan: "cross_entropy", or "cross_entropy_dice", the sum of both."""
+    loss = weighted_cross_entropy(logits, target, weights)
+    return loss + soft_dice(logits, target, weights) if name == "cross_entropy_dice" else loss

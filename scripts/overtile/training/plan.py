@@ -1,0 +1,157 @@
+"""Everything that training will do, worked out from the training set and the settings."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+
+from overtile.errors import InputError
+from overtile.geometry.borders import class_weights
+from overtile.networks.architecture import Architecture, choose_levels
+from overtile.stores.store import Store
+from overtile.training.augment import Augmentation
+
+FORMAT = 1
+
+
+def fingerprint(store: Store) -> dict:
+    """What a training slide is like: size, intensities, classes, objects."""
+    reference = store.label("reference")
+    classes = reference.label_classes()
+    counts = classes.attributes["class_counts"]
+    objects = reference.attributes["objects"]
+    return {
+        "slide": store.name,
+        "digest": store.digest,
+        "reference_digest": reference.digest,
+        "shape_px": list(store.shape),
+        "channels": store.array.shape[0],
+        "pixel_size_um": store.attributes["pixel_size_um"],
+        "dtype": str(store.array.dtype),
+        "mean": store.attributes["mean"],
+        "std": store.attributes["std"],
+        "class_counts": counts,
+        "ignored_px": classes.attributes["ignored"],
+        "objects": objects,
+        "mean_object_px": round(sum(counts[1:]) / objects, 1) if objects else None,
+    }
+
+
+def refuse_mixed(slides: Sequence[dict], class_names: Sequence[Sequence[str]]) -> None:
+    """Slides of one training set must agree in channels, dimensions and classes."""
+    for what, values in {
+        "channels": [s["channels"] for s in slides],
+        "classes": [tuple(names) for names in class_names],
+    }.items():
+        odd = next((i for i, value in enumerate(values) if value != values[0]), None)
+        if odd is not None:
+            raise InputError(
+                f"slide {slides[odd]['slide']}: has {what} {values[odd]}, but slide "
+                f"{slides[0]['slide']} has {values[0]}; train on slides that agree"
+            )
+
+
+def relative_spacing(slides: Sequence[dict]) -> tuple[float, float, float]:
+    """Median (z, y, x) pixel edges of the slides, relative to the finest of y and x."""
+    sizes = [s["pixel_size_um"] for s in slides if s["pixel_size_um"]]
+    if not sizes:
+        return (1.0, 1.0, 1.0)
+    z, y, x = np.median(sizes, axis=0)
+    finest = min(y, x)
+    return tuple(round(float(v / finest), 6) for v in (z, y, x))
+
+
+def plan_folds(
+    train: Sequence[str], groups: Sequence[str], validation: Sequence[str], folds: int
+) -> list[dict]:
+    """Training and validation slides of each fold.
+
+    With one fold: the given slides. With more: each fold leaves out some groups of the training
+    slides for validation, in turn; slides of one group stay together.
+    """
+    if folds == 1:
+        return [{"train": list(train), "validation": list(validation)}]
+    names = sorted(set(groups))
+    if len(names) < folds:
+        raise InputError(
+            f"folds: {folds} asked for, but the training slides form {len(names)} groups; "
+            f"allowed: at most {len(names)}"
+        )
+    left_out = {group: number % folds for number, group in enumerate(names)}
+    return [
+        {
+            "train": [s for s, g in zip(train, groups, strict=True) if left_out[g] != fold],
+            "validation": [
+                *(s for s, g in zip(train, groups, strict=True) if left_out[g] == fold),
+                *validation,
+            ],
+        }
+        for fold in range(folds)
+    ]
+
+
+def make_plan(
+    train: Sequence[Store],
+    validation: Sequence[Store],
+    groups: Sequence[str],
+    settings: dict,
+) -> dict:
+    """Resolve settings and training set into a plan: plain values, readable and editable.
+
+    settings: keys of one entry of `models` in the configuration.
+    """
+    slides = [fingerprint(store) for store in (*train, *validation)]
+    names = [
+        s.label("reference").label_classes().attributes["class_names"] for s in (*train, *validation)
+    ]
+    refuse_mixed(slides, names)
+    ndim = settings["ndim"]
+    spacing = relative_spacing(slides)
+    pools, kernels = choose_levels(ndim, settings["depth"], spacing)
+    architecture = Architecture(
+        ndim=ndim,
+        in_channels=slides[0]["channels"],
+        classes=len(names[0]),
+        width=settings["width"],
+        pools=pools,
+        kernels=kernels,
+        dropout=settings["dropout"],
+        norm=settings["norm"],
+    )
+    largest = np.max([s["shape_px"][-ndim:] for s in slides], axis=0)
+    wanted = [min(w, int(n)) for w, n in zip(settings["tile_px"], largest, strict=True)]
+    input_px, output_px = architecture.sizes_for(tuple(wanted))
+    training = slides[: len(train)]
+    counts = np.sum([s["class_counts"] for s in training], axis=0).tolist()
+    missing = [name for name, n in zip(names[0], counts, strict=True) if n == 0]
+    if missing:
+        raise InputError(
+            f"training slides: have no pixel of class {', '.join(missing)}; "
+            "add a slide that has, or remove the class from labels.classes"
+        )
+    return {
+        "format": FORMAT,
+        "classes": list(names[0]),
+        "architecture": architecture.to_dict(),
+        "spacing": list(spacing[-ndim:]),
+        "tile_input_px": list(input_px),
+        "tile_output_px": list(output_px),
+        "weights": {
+            "w0": settings["w0"],
+            "sigma_px": settings["sigma_px"],
+            "class_weights": [round(w, 6) for w in class_weights(counts)],
+        },
+        "loss": settings["loss"],
+        "optimiser": settings["optimiser"],
+        "learning_rate": settings["learning_rate"],
+        "batch_tiles": settings["batch_tiles"],
+        "epochs": settings["epochs"],
+        "steps_per_epoch": settings["steps_per_epoch"],
+        "validation_tiles": settings["validation_tiles"],
+        "augmentation": asdict(Augmentation(**settings["augmentation"])),
+        "seed": settings["seed"],
+        "folds": plan_folds(
+            [s.name for s in train], groups, [s.name for s in validation], settings["folds"]
+        ),
+        "slides": slides,
+    }

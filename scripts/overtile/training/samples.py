@@ -1,0 +1,172 @@
+"""Training tiles: cut, deformed and normalised, each a function of seed and step alone."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from overtile.geometry.components import IGNORE
+from overtile.geometry.spans import read_mirrored
+from overtile.stores.store import Store
+from overtile.training.augment import (
+    Augmentation,
+    change_intensity,
+    resample,
+    sample_coordinates,
+)
+
+AHEAD = 3
+
+
+@dataclass(frozen=True)
+class Slide:
+    """A labelled slide as training sees it: picture, class map and weight map on disk."""
+
+    image: Store
+    classes: Store
+    weights: Store
+
+    @classmethod
+    def open(cls, image: Store, weights: Store) -> "Slide":
+        """Open the reference inside a picture's store beside its weight map."""
+        return cls(image, image.label("reference").label_classes(), weights)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """image (c, *input_px) float32, target (*output_px) int64, weights (*output_px) float32."""
+
+    image: np.ndarray
+    target: np.ndarray
+    weights: np.ndarray
+
+
+def normalise(pixels: np.ndarray, image: Store) -> np.ndarray:
+    """Zero mean and unit variance per channel by the whole slide's statistics, float32.
+
+    pixels: (c, ...). Statistics of the slide, not of the tile: every tile of a slide is treated
+    alike, so that no seams arise. A constant channel becomes 0.
+    """
+    column = (len(pixels),) + (1,) * (pixels.ndim - 1)
+    mean = np.reshape(image.attributes["mean"], column)
+    std = np.reshape([s or 1.0 for s in image.attributes["std"]], column)
+    return ((pixels - mean) / std).astype(np.float32)
+
+
+class TileSampler:
+    """Random training tiles of a plan.
+
+    Slides are drawn in proportion to their pixels, places evenly; for a network of two axes the
+    planes of a stack are pictures of their own.
+    """
+
+    def __init__(self, slides: Sequence[Slide], plan: dict, fold: int):
+        self._slides = slides
+        self._input = tuple(plan["tile_input_px"])
+        self._output = tuple(plan["tile_output_px"])
+        self._spacing = plan["spacing"]
+        self._augmentation = Augmentation(**plan["augmentation"])
+        self._batch = plan["batch_tiles"]
+        self._seed = (plan["seed"], fold)
+        sizes = np.array([np.prod(s.image.shape) for s in slides], dtype=np.float64)
+        self._chances = sizes / sizes.sum()
+
+    def tile(self, step: int, item: int) -> Tile:
+        """The tile of a step of training: the same on every call."""
+        rng = np.random.default_rng([*self._seed, step, item])
+        slide = self._slides[rng.choice(len(self._slides), p=self._chances)]
+        shape = slide.image.shape
+        ndim = len(self._input)
+        leading = (int(rng.integers(shape[0])),) if ndim == 2 else ()
+        centre = rng.uniform(0, np.array(shape[-ndim:]) - 1)
+        places = sample_coordinates(rng, centre, self._input, self._spacing, self._augmentation)
+        image, target, weights = cut(slide, leading, places, self._output)
+        image = change_intensity(rng, normalise(image, slide.image), self._augmentation)
+        return Tile(image, target, weights)
+
+    def batches(self, first_step: int, last_step: int) -> Iterator[Tile]:
+        """Batches of steps [first, last), stacked, prepared ahead by a thread of its own."""
+        with ThreadPoolExecutor(1) as pool:
+            waiting = []
+            for step in range(first_step, last_step + AHEAD):
+                if step < last_step:
+                    waiting.append(pool.submit(self._stack, step))
+                if step >= first_step + AHEAD:
+                    yield waiting.pop(0).result()
+
+    def _stack(self, step: int) -> Tile:
+        return stack([self.tile(step, item) for item in range(self._batch)])
+
+
+def stack(tiles: Sequence[Tile]) -> Tile:
+    """Tiles of equal size as one batch."""
+    return Tile(
+        np.stack([t.image for t in tiles]),
+        np.stack([t.target for t in tiles]),
+        np.stack([t.weights for t in tiles]),
+    )
+
+
+def cut(
+    slide: Slide, leading: tuple[int, ...], places: np.ndarray, output_px: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Image at all given places, classes and weights at the central ones.
+
+    leading: the plane, for a network of two axes. places: (ndim, *input_px) coordinates.
+    """
+    start = [int(np.floor(axis.min())) for axis in places]
+    stop = [int(np.ceil(axis.max())) + 1 for axis in places]
+    middle = tuple(
+        slice((n - m) // 2, (n - m) // 2 + m)
+        for n, m in zip(places.shape[1:], output_px, strict=True)
+    )
+    inner = places[(slice(None), *middle)]
+    pixels = read_mirrored(slide.image.array, start, stop, (slice(None), *leading))
+    image = np.stack([resample(c.astype(np.float32), start, places, 1) for c in pixels])
+    start = [int(np.floor(axis.min())) for axis in inner]
+    stop = [int(np.ceil(axis.max())) + 1 for axis in inner]
+    classes = read_mirrored(slide.classes.array, start, stop, leading)
+    weights = read_mirrored(slide.weights.array, start, stop, leading)
+    target = resample(classes, start, inner, 0).astype(np.int64)
+    weight = resample(weights, start, inner, 1)
+    ignored = target == IGNORE
+    return image, np.where(ignored, 0, target), np.where(ignored, 0, weight).astype(np.float32)
+
+
+def validation_tiles(
+    slides: Sequence[Slide], plan: dict
+) -> Iterator[Tile]:
+    """Undistorted tiles of the validation slides, spread evenly, the same in every epoch."""
+    output = tuple(plan["tile_output_px"])
+    ndim = len(output)
+    per_slide = max(1, plan["validation_tiles"] // len(slides))
+    for slide in slides:
+        shape = slide.image.shape
+        corners = _corners(shape, output, per_slide)
+        for corner in corners:
+            leading = (corner[0],) if ndim == 2 else ()
+            centre = [c + (n - 1) / 2 for c, n in zip(corner[-ndim:], output, strict=True)]
+            offsets = [
+                np.arange(n) - (n - 1) / 2 + c
+                for n, c in zip(plan["tile_input_px"], centre, strict=True)
+            ]
+            places = np.stack(np.meshgrid(*offsets, indexing="ij"))
+            image, target, weights = cut(slide, leading, places, output)
+            inside = np.ones(output, dtype=bool)
+            for axis, (c, n) in enumerate(zip(corner[-ndim:], shape[-ndim:], strict=True)):
+                beyond = np.arange(output[axis]) + c >= n
+                inside[(slice(None),) * axis + (beyond,)] = False
+            tile = Tile(normalise(image, slide.image), target, np.where(inside, weights, 0))
+            yield stack([tile])
+
+
+def _corners(
+    shape: tuple[int, int, int], output: tuple[int, ...], count: int
+) -> list[tuple[int, int, int]]:
+    """At most `count` tile corners (z, y, x), spread evenly over all that cover the slide."""
+    steps = (1, *output) if len(output) == 2 else output
+    axes = [range(0, n, s) for n, s in zip(shape, steps, strict=True)]
+    every = [(z, y, x) for z in axes[0] for y in axes[1] for x in axes[2]]
+    picked = np.unique(np.linspace(0, len(every) - 1, min(count, len(every))).astype(int))
+    return [every[i] for i in picked]

@@ -1,0 +1,59 @@
+"""Work out everything that training will do, from the training slides and the settings."""
+
+import sys
+
+from overtile import cli
+
+
+def build_parser():
+    """Command line of this step."""
+    parser = cli.new_parser("plan.py", __doc__)
+    parser.add_argument(
+        "--images",
+        type=cli.path,
+        nargs="*",
+        default=[],
+        help="stores of the training slides, each with labels/reference inside",
+    )
+    parser.add_argument(
+        "--validation", type=cli.path, nargs="*", default=[], help="stores of validation slides"
+    )
+    parser.add_argument(
+        "--groups",
+        nargs="+",
+        metavar="GROUP",
+        help="group (patient, animal, plate) of each training slide; without it each is its own",
+    )
+    parser.add_argument(
+        "--settings", type=cli.path, required=True, help="settings of one model, YAML"
+    )
+    parser.add_argument("--plan", type=cli.path, required=True, help="plan.yaml to write")
+    return parser
+
+
+def run(args):
+    """Look at the training slides and write the plan."""
+    from overtile.errors import InputError
+    from overtile.stores.files import read_yaml, write_yaml
+    from overtile.stores.store import Store
+    from overtile.training.plan import make_plan
+
+    if not args.images:
+        raise InputError(
+            "--images: no training slides; give rows of the sheet a labels file and split 'train'"
+        )
+    train = [Store.open(path) for path in args.images]
+    validation = [Store.open(path) for path in args.validation]
+    groups = args.groups or [store.name for store in train]
+    if len(groups) != len(train):
+        raise InputError(f"--groups: {len(groups)} groups for {len(train)} slides; give as many")
+    write_yaml(args.plan, make_plan(train, validation, groups, read_yaml(args.settings)))
+
+
+def main(arguments=None):
+    """Run from the command line; return the exit code."""
+    return cli.execute(build_parser(), run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Train one fold of a plan; a killed training goes on from its last epoch."""
+
+import sys
+
+from overtile import cli
+
+
+def build_parser():
+    """Command line of this step."""
+    parser = cli.new_parser("train.py", __doc__)
+    parser.add_argument("--plan", type=cli.path, required=True, help="plan.yaml from plan.py")
+    parser.add_argument(
+        "--images",
+        type=cli.path,
+        nargs="+",
+        required=True,
+        help="stores of all slides that the plan names",
+    )
+    parser.add_argument(
+        "--weights",
+        type=cli.path,
+        nargs="+",
+        required=True,
+        help="weight maps of these slides, in the same order",
+    )
+    parser.add_argument("--model", type=cli.path, required=True, help="folder of the fold")
+    parser.add_argument("--fold", type=int, default=0, help="which fold of the plan")
+    cli.add_device(parser)
+    return parser
+
+
+def run(args):
+    """Open the slides of the fold and train."""
+    from overtile.code_digest import code_digest
+    from overtile.errors import InputError
+    from overtile.networks.device import choose_device
+    from overtile.stores.digest import digest_of
+    from overtile.stores.files import read_yaml
+    from overtile.stores.store import Store
+    from overtile.training.loop import train_fold
+    from overtile.training.samples import Slide
+
+    plan = read_yaml(args.plan)
+    if not 0 <= args.fold < len(plan["folds"]):
+        raise InputError(f"--fold: is {args.fold}; allowed: 0 to {len(plan['folds']) - 1}")
+    if len(args.images) != len(args.weights):
+        raise InputError(
+            f"--weights: {len(args.weights)} maps for {len(args.images)} images; give one each"
+        )
+    slides = {}
+    for image, weights in zip(args.images, args.weights, strict=True):
+        store = Store.open(image)
+        slides[store.name] = Slide.open(store, Store.open(weights))
+    fold = plan["folds"][args.fold]
+    missing = [name for name in fold["train"] + fold["validation"] if name not in slides]
+    if missing:
+        raise InputError(f"--images: slides of the plan are missing: {', '.join(missing)}")
+    device = choose_device(args.device, args.precision, args.threads)
+    used = [slides[name] for name in fold["train"] + fold["validation"]]
+    digests = [(s.image.digest, s.classes.digest, s.weights.digest) for s in used]
+    key = digest_of(
+        {name: value for name, value in plan.items() if name != "slides"},
+        *(args.fold, digests, device.torch.type, device.precision, code_digest(__file__)),
+    )
+    train_fold(
+        plan,
+        args.fold,
+        used[: len(fold["train"])],
+        used[len(fold["train"]) :],
+        args.model,
+        key,
+        device,
+    )
+
+
+def main(arguments=None):
+    """Run from the command line; return the exit code."""
+    return cli.execute(build_parser(), run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

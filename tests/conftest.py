@@ -1,0 +1,45 @@
+"""Where tests find real pictures, and how they run a step."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Folder of real, labelled pictures: the variable OVERTILE_DATA, or ../shared/data."""
+    folder = Path(os.environ.get("OVERTILE_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        reason = f"no folder of real pictures at {folder}; set OVERTILE_DATA"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def step():
+    """Run a script as a user would: step("ingest", "--image", ...) gives the finished process."""
+
+    def run(name: str, *arguments: object, **options) -> subprocess.CompletedProcess:
+        command = [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, **options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def done(step):
+    """Like `step`, for runs that must succeed."""
+
+    def run(name: str, *arguments: object) -> subprocess.CompletedProcess:
+        result = step(name, *arguments)
+        assert result.returncode == 0, result.stderr
+        return result
+
+    return run

@@ -1,0 +1,125 @@
+"""Read and check the sheet of slides, once."""
+
+import csv
+import os
+import re
+from dataclasses import dataclass
+
+from settings import nearest
+
+REQUIRED = ("slide", "image")
+OPTIONAL = ("labels", "split", "group", "pixel_size_um")
+SPLITS = ("train", "val", "test", "")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+MADE_HERE = "resources/demo/"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One slide. image, labels: paths; labels, split, group and pixel_size_um may be empty."""
+
+    slide: str
+    image: str
+    labels: str = ""
+    split: str = ""
+    group: str = ""
+    pixel_size_um: str = ""
+
+
+def read_sheet(path: str, data: str) -> dict[str, Row]:
+    """Rows by slide name, in the order of the file.
+
+    path: a TSV file with a header. data: folder that relative picture paths start from. Raises
+    ValueError with one line that names file, line, value found and value allowed.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            lines = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; set the key 'slides' to your sheet") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: is not UTF-8 text; save the sheet as UTF-8 TSV") from None
+    header = [name.strip() for name in lines[0]] if lines else []
+    _check_header(path, header)
+    rows: dict[str, Row] = {}
+    for number, cells in enumerate(lines[1:], start=2):
+        cells = [cell.strip() for cell in cells]
+        if not any(cells) or cells[0].startswith("#"):
+            continue
+        where = f"{path}, line {number}"
+        if len(cells) > len(header):
+            raise ValueError(f"{where}: has {len(cells)} cells for {len(header)} columns; mend it")
+        row = Row(**dict(zip(header, cells, strict=False)))
+        row = _check_row(where, row, data)
+        if row.slide in rows:
+            raise ValueError(f"{where}: slide {row.slide!r} stands there twice; rename one")
+        rows[row.slide] = row
+    _check_groups(path, rows)
+    return rows
+
+
+def _check_header(path: str, header: list[str]) -> None:
+    known = (*REQUIRED, *OPTIONAL)
+    for name in header:
+        if name not in known:
+            raise ValueError(f"{path}: unknown column {name!r}; {nearest(name, list(known))}")
+    for name in REQUIRED:
+        if header.count(name) != 1:
+            raise ValueError(f"{path}: needs one column {name!r}, separated by tabs; add it")
+
+
+def _check_row(where: str, row: Row, data: str) -> Row:
+    if not NAME.fullmatch(row.slide):
+        raise ValueError(
+            f"{where}: slide name {row.slide!r} is not allowed; use letters, digits, '-', '_' and "
+            "'.', beginning with a letter or digit, at most 80"
+        )
+    if row.split not in SPLITS:
+        raise ValueError(
+            f"{where}: split {row.split!r} of slide {row.slide} is not allowed; "
+            "use train, val, test, or leave it empty"
+        )
+    if row.split and not row.labels:
+        raise ValueError(
+            f"{where}: slide {row.slide} has split {row.split!r} but no labels; "
+            "name a labels file, or leave the split empty"
+        )
+    if not re.fullmatch(r"|[0-9.eE+-]+( [0-9.eE+-]+){1,2}", row.pixel_size_um):
+        raise ValueError(
+            f"{where}: pixel_size_um {row.pixel_size_um!r} of slide {row.slide} is not allowed; "
+            "give Y X or Z Y X in micrometres, separated by spaces"
+        )
+    image = _find(where, row.slide, "image", row.image, data)
+    labels = _find(where, row.slide, "labels", row.labels, data) if row.labels else ""
+    return Row(row.slide, image, labels, row.split, row.group, row.pixel_size_um)
+
+
+def _find(where: str, slide: str, column: str, path: str, data: str) -> str:
+    if not path:
+        raise ValueError(f"{where}: slide {slide} has no {column}; name a file")
+    if any(ord(c) < 32 or c in "{}" for c in path):
+        raise ValueError(f"{where}: {column} {path!r} has braces or control characters; rename it")
+    full = path if path.startswith(MADE_HERE) else os.path.normpath(os.path.join(data, path))
+    if not path.startswith(MADE_HERE) and not os.path.isfile(full):
+        raise ValueError(
+            f"{where}: {column} of slide {slide}: no file {full!r}; "
+            "mend the path, or the key 'data' of the configuration"
+        )
+    return full
+
+
+def _check_groups(path: str, rows: dict[str, Row]) -> None:
+    """No group (patient, animal, plate) may be on both sides of a split: scores would be too good.
+
+    train and val count as one side, since folds divide them by group anyway.
+    """
+    side: dict[str, Row] = {}
+    for row in rows.values():
+        if not row.group or not row.split:
+            continue
+        first = side.setdefault(row.group, row)
+        if (first.split == "test") != (row.split == "test"):
+            raise ValueError(
+                f"{path}: group {row.group!r} is in {first.split} (slide {first.slide}) and in "
+                f"{row.split} (slide {row.slide}); move all its slides to one side"
+            )

@@ -1,0 +1,26 @@
+rule evaluate_slide:
+    """Score one slide's segmentation against its reference."""
+    input:
+        reference="results/slides/{slide}.ome.zarr/labels/reference/zarr.json",
+        segmentation="results/slides/{slide}.ome.zarr/labels/{model}/zarr.json",
+    output:
+        "results/scores/{model}/{slide}.json",
+    log:
+        "logs/evaluate_slide/{model}/{slide}.log",
+    benchmark:
+        "benchmarks/evaluate_slide/{model}/{slide}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+    params:
+        code=code_digest("evaluate.py"),
+        script=script("evaluate.py"),
+        iou_threshold=config["evaluation"]["iou_threshold"],
+    shell:
+        "python {params.script:q} --reference {input.reference:q}"
+        " --segmentation {input.segmentation:q} --scores {output:q}"
+        " --iou-threshold {params.iou_threshold}"
+        " --slide {wildcards.slide} --model-name {wildcards.model}"
+        " 2>&1 | tee {log:q}"

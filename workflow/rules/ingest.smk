@@ -1,0 +1,51 @@
+rule ingest_image:
+    """Convert one raw picture to a chunked OME-Zarr store."""
+    input:
+        lambda wildcards: SLIDES[wildcards.slide].image,
+    output:
+        "results/slides/{slide}.ome.zarr/zarr.json",
+    log:
+        "logs/ingest_image/{slide}.log",
+    benchmark:
+        "benchmarks/ingest_image/{slide}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+    params:
+        code=code_digest("ingest.py"),
+        script=script("ingest.py"),
+        pixel_size=lambda wildcards: pixel_size_flags(wildcards.slide),
+    shell:
+        "python {params.script:q} --image {input:q} --store {output:q} {params.pixel_size}"
+        " 2>&1 | tee {log:q}"
+
+
+rule ingest_labels:
+    """Convert the reference labels of one slide, beside its picture."""
+    input:
+        image="results/slides/{slide}.ome.zarr/zarr.json",
+        labels=lambda wildcards: SLIDES[wildcards.slide].labels,
+    output:
+        "results/slides/{slide}.ome.zarr/labels/reference/zarr.json",
+    log:
+        "logs/ingest_labels/{slide}.log",
+    benchmark:
+        "benchmarks/ingest_labels/{slide}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+    params:
+        code=code_digest("ingest.py"),
+        script=script("ingest.py"),
+        kind=config["labels"]["kind"],
+        classes=flags("--classes", config["labels"]["classes"]),
+        values=flags("--values", config["labels"]["values"]),
+        ignore=flags("--ignore", config["labels"]["ignore"]),
+    shell:
+        "python {params.script:q} --labels {input.labels:q} --store {output:q}"
+        " --kind {params.kind} {params.classes} {params.values} {params.ignore}"
+        " 2>&1 | tee {log:q}"

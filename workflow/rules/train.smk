@@ -1,0 +1,32 @@
+rule train_fold:
+    """Train one network; a killed training goes on from its last epoch."""
+    input:
+        plan="results/models/{model}/plan.yaml",
+        images=[picture(slide) for slide in slides_of("train", "val")],
+        weights=[
+            f"results/weights/{{model}}/{slide}.zarr/zarr.json"
+            for slide in slides_of("train", "val")
+        ],
+    output:
+        "results/models/{model}/fold{fold}/fold.json",
+    log:
+        "logs/train_fold/{model}/{fold}.log",
+    benchmark:
+        "benchmarks/train_fold/{model}/{fold}.tsv"
+    conda:
+        "../../envs/gpu.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+    params:
+        code=code_digest("train.py"),
+        script=script("train.py"),
+        model=lambda wildcards, output: str(Path(output[0]).parent),
+        device=config["device"],
+        precision=config["precision"],
+    shell:
+        "python {params.script:q} --plan {input.plan:q} --images {input.images:q}"
+        " --weights {input.weights:q} --model {params.model:q} --fold {wildcards.fold}"
+        " --device {params.device} --precision {params.precision} --threads {threads}"
+        " 2>&1 | tee {log:q}"

@@ -1,0 +1,23 @@
+rule weigh_borders:
+    """Weight map of one training slide: class balance, and borders between touching cells."""
+    input:
+        labels="results/slides/{slide}.ome.zarr/labels/reference/zarr.json",
+        plan="results/models/{model}/plan.yaml",
+    output:
+        "results/weights/{model}/{slide}.zarr/zarr.json",
+    log:
+        "logs/weigh_borders/{model}/{slide}.log",
+    benchmark:
+        "benchmarks/weigh_borders/{model}/{slide}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+    params:
+        code=code_digest("weigh.py"),
+        script=script("weigh.py"),
+    shell:
+        "python {params.script:q} --labels {input.labels:q} --plan {input.plan:q}"
+        " --weights {output:q}"
+        " 2>&1 | tee {log:q}"
