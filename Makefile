@@ -20,8 +20,8 @@ help:  ## List these targets
 env: .venv/.ready  ## Make the environment in .venv
 
 demo: env  ## Segment the demonstration archive and score it (no GPU, no download)
-	snakemake --cores $(CORES) --resources gpu=1 --rerun-incomplete --quiet rules
-	@python scripts/report.py --scores results/scores --sheet config/slides.tsv --report results/report.html --headline
+	snakemake --cores $(CORES) --resources gpu=1 --rerun-incomplete --quiet rules reason host
+	@echo; cat logs/write_report.log
 
 test: env  ## Run all tests
 	python -m pytest -n 2 --dist loadgroup $(ARGS)
@@ -30,7 +30,7 @@ lint: env  ## Check style, imports, rules and shipped configurations
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
-	cd scripts && lint-imports --config ../pyproject.toml
+	PYTHONPATH=scripts lint-imports
 	python tests/lint_workflow.py
 
 format: env  ## Format code and rules
@@ -39,7 +39,7 @@ format: env  ## Format code and rules
 	snakefmt Snakefile workflow
 
 lock: env  ## Lock the direct requirements anew
-	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-annotate --upgrade envs/requirements.in -o envs/requirements.txt
+	uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --no-emit-index-url --no-annotate --upgrade --custom-compile-command "make lock" envs/requirements.in -o envs/requirements.txt
 
 clean:  ## Remove results, logs and the demonstration archive, not the environment
 	rm -rf results logs resources .snakemake .pytest_cache .hypothesis .ruff_cache

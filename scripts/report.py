@@ -1,0 +1,68 @@
+"""Write the report: scores, pictures, learning curves and counts of a whole archive on one page."""
+
+import sys
+
+from overtile import cli
+
+
+def build_parser():
+    """Command line of this step."""
+    parser = cli.new_parser("report.py", __doc__)
+    parser.add_argument(
+        "--scores",
+        type=cli.path,
+        nargs="*",
+        default=[],
+        help="JSON files of evaluate.py, or folders with them",
+    )
+    parser.add_argument("--report", type=cli.path, required=True, help="HTML page to write")
+    parser.add_argument("--table", type=cli.path, help="scores.tsv to write, a row per slide")
+    parser.add_argument(
+        "--sheet", type=cli.path, help="slides.tsv: which slides count, in what order and split"
+    )
+    parser.add_argument(
+        "--slides", type=cli.path, help="folder of {slide}.ome.zarr, for counts and pictures"
+    )
+    parser.add_argument(
+        "--models",
+        type=cli.path,
+        nargs="*",
+        default=[],
+        metavar="DIR",
+        help="folders of models, with plan.yaml and folds, for learning curves and settings",
+    )
+    parser.add_argument("--title", default="Slide archive", help="headline of the page")
+    parser.add_argument(
+        "--reference-name", default="reference", help="label store that holds the reference"
+    )
+    return parser
+
+
+def run(args):
+    """Bring everything together and write page and table."""
+    from overtile.provenance import versions
+    from overtile.reporting.inputs import load_archive
+    from overtile.reporting.models import read_model
+    from overtile.reporting.page import headline_text, render_page
+    from overtile.reporting.table import as_tsv
+    from overtile.stores.files import write_text
+
+    models = [read_model(folder) for folder in args.models]
+    names = [model.name for model in models]
+    archive = load_archive(args.scores, args.sheet, args.slides, names, args.reference_name)
+    table_name = args.table.name if args.table else None
+    page = render_page(archive, models, versions(), args.title, table_name)
+    if args.table:
+        write_text(args.table, as_tsv(archive))
+    write_text(args.report, page)
+    print(f"report: {args.report}")
+    print(headline_text(archive))
+
+
+def main(arguments=None):
+    """Run from the command line; return the exit code."""
+    return cli.execute(build_parser(), run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

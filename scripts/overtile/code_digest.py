@@ -26,10 +26,12 @@ def code_digest(script: str | Path) -> str:
     waiting, seen = [script], {script}
     while waiting:
         for module in _imports(waiting.pop()):
-            file = _module_file(library, module)
-            if file is not None and file not in seen and module not in LEFT_OUT:
-                seen.add(file)
-                waiting.append(file)
+            if module in LEFT_OUT:
+                continue
+            for file in _files_run(library, module):
+                if file not in seen:
+                    seen.add(file)
+                    waiting.append(file)
     sha = hashlib.sha256()
     for file in sorted(seen):
         sha.update(f"{file.relative_to(library).as_posix()}\n{_meaning(file)}\n".encode())
@@ -67,6 +69,15 @@ def _imports(file: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _files_run(library: Path, module: str) -> list[Path]:
+    """The module's file, and the files of its packages as far as they hold more than a docstring."""
+    own = _module_file(library, module)
+    if own is None:
+        return []
+    packages = [folder / "__init__.py" for folder in own.parents if library in folder.parents]
+    return [own, *(file for file in packages if file.is_file() and _meaning(file) != "pass")]
 
 
 def _module_file(library: Path, module: str) -> Path | None:

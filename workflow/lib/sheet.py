@@ -49,7 +49,8 @@ def read_sheet(path: str, data: str) -> dict[str, Row]:
         where = f"{path}, line {number}"
         if len(cells) > len(header):
             raise ValueError(f"{where}: has {len(cells)} cells for {len(header)} columns; mend it")
-        row = Row(**dict(zip(header, cells, strict=False)))
+        cells += [""] * (len(header) - len(cells))
+        row = Row(**dict(zip(header, cells, strict=True)))
         row = _check_row(where, row, data)
         if row.slide in rows:
             raise ValueError(f"{where}: slide {row.slide!r} stands there twice; rename one")
@@ -63,8 +64,10 @@ def _check_header(path: str, header: list[str]) -> None:
     for name in header:
         if name not in known:
             raise ValueError(f"{path}: unknown column {name!r}; {nearest(name, list(known))}")
+        if header.count(name) > 1:
+            raise ValueError(f"{path}: column {name!r} stands there twice; remove one")
     for name in REQUIRED:
-        if header.count(name) != 1:
+        if name not in header:
             raise ValueError(f"{path}: needs one column {name!r}, separated by tabs; add it")
 
 
@@ -84,14 +87,24 @@ def _check_row(where: str, row: Row, data: str) -> Row:
             f"{where}: slide {row.slide} has split {row.split!r} but no labels; "
             "name a labels file, or leave the split empty"
         )
-    if not re.fullmatch(r"|[0-9.eE+-]+( [0-9.eE+-]+){1,2}", row.pixel_size_um):
+    if row.pixel_size_um and not _are_edges(row.pixel_size_um.split(" ")):
         raise ValueError(
             f"{where}: pixel_size_um {row.pixel_size_um!r} of slide {row.slide} is not allowed; "
-            "give Y X or Z Y X in micrometres, separated by spaces"
+            "give Y X or Z Y X in micrometres, above 0, separated by spaces"
         )
     image = _find(where, row.slide, "image", row.image, data)
     labels = _find(where, row.slide, "labels", row.labels, data) if row.labels else ""
     return Row(row.slide, image, labels, row.split, row.group, row.pixel_size_um)
+
+
+def _are_edges(words: list[str]) -> bool:
+    """Two or three plain numbers above 0."""
+    if len(words) not in (2, 3) or not all(re.fullmatch(r"[0-9.eE+-]+", word) for word in words):
+        return False
+    try:
+        return all(0 < float(word) < float("inf") for word in words)
+    except ValueError:
+        return False
 
 
 def _find(where: str, slide: str, column: str, path: str, data: str) -> str:

@@ -2,6 +2,7 @@ rule write_report:
     """Scores, learning curves and pictures on one page."""
     input:
         sheet=SHEET,
+        template=script("overtile/reporting/report.html.jinja"),
         segmentations=[
             f"results/slides/{slide}.ome.zarr/labels/{model}/zarr.json"
             for model in MODELS

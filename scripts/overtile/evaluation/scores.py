@@ -46,7 +46,7 @@ def object_scores(agreement: Agreement, iou_threshold: float) -> dict:
         (rows[r, rc], columns[s, sc])
         for (r, rc, s, sc), both in agreement.pairs.items()
         if r and s and rc and rc == sc
-        and both >= iou_threshold * (reference[r, rc] + segmented[s, sc] - both)
+        and both / (reference[r, rc] + segmented[s, sc] - both) >= iou_threshold
     ]
     graph = csr_array(
         (np.ones(len(matches)), tuple(np.array(matches, dtype=int).reshape(-1, 2).T)),

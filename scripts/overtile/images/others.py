@@ -1,5 +1,6 @@
 """PNG by imagecodecs, NIfTI by nibabel."""
 
+import math
 import struct
 from pathlib import Path
 
@@ -41,8 +42,10 @@ def open_png(path: Path) -> RawImage:
 def open_nifti(path: Path) -> RawImage:
     """Open a NIfTI volume (x, y, z in the file); a compressed one is decoded whole, up to 1 GiB."""
     import nibabel
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
 
-    with refuse_damage(path):
+    with refuse_damage(path, (ImageFileError, HeaderDataError)):
         image = nibabel.load(path)
         if not isinstance(image, nibabel.Nifti1Image):
             raise InputError(f"{path}: is {type(image).__name__}; allowed: NIfTI-1 or NIfTI-2")
@@ -63,4 +66,5 @@ def open_nifti(path: Path) -> RawImage:
         zooms = [float(z) * unit for z in image.header.get_zooms()[:3]]
     order = (None, 2 if len(shape) > 2 else None, 1, 0)
     size = (zooms[2] if len(zooms) > 2 else 1.0, zooms[1], zooms[0])
-    return RawImage(path, array, order, size)
+    is_known = all(math.isfinite(edge) and edge > 0 for edge in size)
+    return RawImage(path, array, order, size if is_known else None)

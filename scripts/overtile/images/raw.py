@@ -1,6 +1,7 @@
 """One view of every raw format: (c, z, y, x) pixels that are read box by box."""
 
 import struct
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ DECODER_ERRORS = (
     EOFError,
     OSError,
     struct.error,
+    zlib.error,
 )
 
 
@@ -72,13 +74,16 @@ class RawImage:
 
 
 @contextmanager
-def refuse_damage(path: Path):
-    """Turn whatever a decoder raises on a damaged file into one line for the user."""
+def refuse_damage(path: Path, more: tuple[type[Exception], ...] = ()):
+    """Turn whatever a decoder raises on a damaged file into one line for the user.
+
+    more: exceptions of one library, beside `DECODER_ERRORS`.
+    """
     try:
         yield
     except InputError:
         raise
-    except DECODER_ERRORS as error:
+    except (*DECODER_ERRORS, *more) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
             f"{path}: cannot be read ({reason}); check the file, or export it again"

@@ -1,6 +1,8 @@
 """TIFF, OME-TIFF, BigTIFF, ImageJ stacks and Aperio SVS, by tifffile."""
 
+import logging
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,9 @@ MICROMETRES = {
 }
 PALETTE = 3
 """TIFF's PhotometricInterpretation of pixels that are indices into a colour table."""
+RGB = 2
+ALPHA = (1, 2)
+"""TIFF's ExtraSamples that are transparency, premultiplied or not."""
 ROLES = {"C": "c", "S": "c", "Z": "z", "I": "z", "Q": "z", "Y": "y", "X": "x"}
 
 
@@ -37,6 +42,8 @@ def open_tiff(path: Path) -> RawImage:
     import tifffile
     import zarr
 
+    # What it warns about is either refused here, in one line, or does no harm.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     with refuse_damage(path):
         tif = tifffile.TiffFile(path)
         if not tif.series:
@@ -59,7 +66,7 @@ def open_tiff(path: Path) -> RawImage:
         pixel_size_um=_pixel_size_um(tif, series),
         channels=_channel_names(tif),
         has_palette=series.keyframe.photometric == PALETTE,
-        scale=_drop_alpha if axes.endswith("S") and shape[-1] == 4 else lambda pixels: pixels,
+        scale=_drop_alpha(series.keyframe) if "S" in axes else lambda pixels: pixels,
     )
 
 
@@ -92,6 +99,13 @@ def _refuse_missing_segments(path: Path, tif, series) -> None:
         pages = [page for page in series.pages if page is not None]
         if any(0 in page.databytecounts and not page.is_tiled for page in pages):
             raise InputError(f"{path}: has strips without data; check it, or export it again")
+        wanted = math.prod(series.keyframe.chunked)
+        fewest = min((len(page.dataoffsets) for page in pages), default=wanted)
+        if fewest < wanted:
+            raise InputError(
+                f"{path}: lists {fewest} of the {wanted} strips or tiles of a page; "
+                "check it, or export it again"
+            )
         ends = [
             offset + count
             for page in pages
@@ -104,8 +118,12 @@ def _refuse_missing_segments(path: Path, tif, series) -> None:
         )
 
 
-def _drop_alpha(pixels: np.ndarray) -> np.ndarray:
-    return pixels[:3]
+def _drop_alpha(page) -> Callable[[np.ndarray], np.ndarray]:
+    """Keep the samples that are no transparency; a fourth sample of RGB is one, named or not."""
+    samples = page.samplesperpixel
+    named = sum(kind in ALPHA for kind in page.extrasamples)
+    kept = min(samples, 3) if page.photometric == RGB else samples - named
+    return lambda pixels: pixels[:kept]
 
 
 def _pixel_size_um(tif, series) -> tuple[float, float, float] | None:

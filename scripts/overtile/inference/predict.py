@@ -9,10 +9,10 @@ from overtile.errors import InputError
 from overtile.geometry.spans import Block, plan_blocks, planes, read_mirrored
 from overtile.inference.predictor import Predictor
 from overtile.networks.architecture import Architecture
+from overtile.networks.normalise import normalise
 from overtile.stores.ngff import multiscale_attributes
 from overtile.stores.store import Store
 from overtile.stores.writer import StoreWriter
-from overtile.training.samples import normalise
 
 AXES = ("c", "z", "y", "x")
 QUANTISATION = 255
@@ -85,7 +85,7 @@ class _Normalised:
         self.shape = image.array.shape
 
     def __getitem__(self, index: tuple) -> np.ndarray:
-        return normalise(self._image.array[index], self._image)
+        return normalise(self._image.array[index], self._image.mean, self._image.std)
 
 
 def predict_block(

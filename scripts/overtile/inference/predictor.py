@@ -12,7 +12,7 @@ from overtile.inference.package import read_package
 from overtile.networks.architecture import Architecture
 from overtile.networks.device import Device
 from overtile.networks.unet import CHANNELS_LAST, UNet
-from overtile.training.checkpoint import load_weights
+from overtile.networks.weights import load_weights
 
 
 class Predictor:

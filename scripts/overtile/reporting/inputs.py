@@ -143,7 +143,9 @@ def _flatten(values: dict) -> Iterator[tuple[str, float | None]]:
     for group, names in {
         "rand": {"f1": "rand_f1", "split": "rand_split", "merge": "rand_merge"},
         "information": {
-            "f1": "information_f1", "splits_bits": "splits_bits", "merges_bits": "merges_bits"
+            "f1": "information_f1",
+            "splits_bits": "splits_bits",
+            "merges_bits": "merges_bits",
         },
     }.items():
         part = values[group]
@@ -162,7 +164,7 @@ def _number(value: object) -> float | None:
 def read_sheet(path: Path) -> list[Slide]:
     """Slides of a TSV with at least the columns slide and split, in its order."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))
             columns = rows[0].keys() if rows else {"slide", "split"}
     except FileNotFoundError:

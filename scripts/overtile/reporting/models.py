@@ -71,7 +71,7 @@ def read_history(path: Path) -> dict[str, list[float]]:
     if not path.is_file():
         return {}
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file, delimiter="\t", strict=True))
         if rows and not {"epoch", "loss"} <= rows[0].keys():
             raise ValueError("no columns epoch and loss")

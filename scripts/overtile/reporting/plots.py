@@ -16,12 +16,12 @@ from overtile.reporting.summary import Metric, Row, scored, split_name
 # Okabe and Ito 2008: told apart with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK, FAINT = "#33404d", "#d9dfe5"
-WIDTH_IN = 4.8
+WIDTH_IN = 4.2
 MOST_DOTS_AS_VECTORS = 400
 STYLE = {
     "svg.fonttype": "none",
     "text.parse_math": False,
-    "font.size": 9.5,
+    "font.size": 10.5,
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
     "axes.spines.top": False,
@@ -34,7 +34,7 @@ STYLE = {
     "xtick.major.size": 0,
     "ytick.major.size": 0,
     "legend.frameon": False,
-    "legend.fontsize": 8.5,
+    "legend.fontsize": 9.5,
 }
 
 
@@ -63,9 +63,9 @@ def strip_plot(archive: Archive, rows: Sequence[Row], metric: Metric) -> str:
             colour = COLOURS[archive.models.index(row.model) % len(COLOURS)]
             axes.scatter(
                 *(values, place + spread(values)),
-                s=18,
+                s=24,
                 color=colour,
-                alpha=0.45,
+                alpha=0.6,
                 linewidths=0,
                 rasterized=len(values) > MOST_DOTS_AS_VECTORS,
             )
@@ -74,8 +74,12 @@ def strip_plot(archive: Archive, rows: Sequence[Row], metric: Metric) -> str:
                 axes.plot([mean.low, mean.high], [place, place], color=INK, linewidth=2.2)
             if mean.mean is not None:
                 axes.plot(
-                    *(mean.mean, place), "o", color="white", markeredgecolor=INK,
-                    markeredgewidth=1.6, markersize=6.5,
+                    *(mean.mean, place),
+                    "o",
+                    color="white",
+                    markeredgecolor=INK,
+                    markeredgewidth=1.6,
+                    markersize=6.5,
                 )
         axes.set_yticks(range(len(rows)), [_strip_name(archive, row) for row in rows])
         axes.set_ylim(len(rows) - 0.45, -0.55)
@@ -86,7 +90,7 @@ def strip_plot(archive: Archive, rows: Sequence[Row], metric: Metric) -> str:
         else:
             axes.set_xlim(right=1.01)
 
-    return draw_svg(f"strip-{metric.key}", 0.55 + 0.42 * len(rows), draw)
+    return draw_svg(f"strip-{metric.key}", 0.6 + 0.5 * len(rows), draw)
 
 
 def spread(values: np.ndarray) -> np.ndarray:
@@ -101,7 +105,7 @@ def spread(values: np.ndarray) -> np.ndarray:
 
 def _strip_name(archive: Archive, row: Row) -> str:
     split = split_name(row.split)
-    return split if len(archive.models) == 1 else f"{_short(row.model)}, {split}"
+    return split if len(archive.models) == 1 else f"{_short(row.model)}\n{split}"
 
 
 def _short(name: str, most: int = 18) -> str:
@@ -133,8 +137,11 @@ def _curves(name: str, folds: Sequence, wanted: dict[str, tuple[str, str]]) -> s
                     continue
                 y, x = fold.history[column], fold.history["epoch"]
                 axes.plot(
-                    *(x, y, dash), color=COLOURS[place % len(COLOURS)], linewidth=1.5,
-                    marker="o" if len(y) == 1 else "", markersize=3,
+                    *(x, y, dash),
+                    color=COLOURS[place % len(COLOURS)],
+                    linewidth=1.5,
+                    marker="o" if len(y) == 1 else "",
+                    markersize=3,
                     label=f"fold {fold.number}, {label}" if len(folds) > 1 else label,
                 )
                 if column == "validation_dice" and fold.best_epoch in x:

@@ -84,9 +84,7 @@ def estimate(values: Sequence[float | None]) -> Estimate:
 
 def scored(archive: Archive, model: str, split: str) -> list[Result]:
     """Results of a model that were compared with a reference, in one split."""
-    return [
-        r for r in archive.results if r.model == model and r.slide.split == split and r.scores
-    ]
+    return [r for r in archive.results if r.model == model and r.slide.split == split and r.scores]
 
 
 def splits_of(archive: Archive) -> list[str]:
@@ -111,8 +109,12 @@ def summarise(archive: Archive) -> list[Row]:
     """One row per split and model that has scores."""
     keys = [*(key for key, _ in columns(archive)), "dice"]
     return [
-        Row(model, split, len(results), {k: estimate([r.scores.get(k) for r in results])
-                                         for k in keys})
+        Row(
+            model,
+            split,
+            len(results),
+            {k: estimate([r.scores.get(k) for r in results]) for k in keys},
+        )
         for split in splits_of(archive)
         for model in archive.models
         if (results := scored(archive, model, split))

@@ -11,10 +11,13 @@ from overtile.errors import InputError
 
 @contextmanager
 def replace_when_done(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, renamed to it if the block ends without an exception."""
+    """Give a temporary path beside `path`, renamed to it if the block ends without an exception.
+
+    The temporary name is always the same, so that the next try takes up what a kill left behind.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.part")
     try:
         yield temporary
         with open(temporary, "rb+") as file:

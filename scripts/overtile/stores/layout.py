@@ -38,16 +38,16 @@ def pyramid_factors(
 ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     """Levels below the full picture: for each, (factors from the level above, shape).
 
-    An axis is halved where its pixel edge is below twice the finest and it is long enough;
-    levels end when the picture fits into 256 px.
+    An axis is halved where it is long enough and its pixel edge is below twice the finest of those
+    long enough in y and x; levels end when the picture fits into 256 px.
     """
     levels = []
     shape, size = tuple(shape), list(pixel_size)
     while max(shape[1:]) > SMALLEST_LEVEL_PX:
-        finest = min(size[1:])
+        is_long = [n > SMALLEST_LEVEL_PX // 8 for n in shape]
+        finest = min(s for s, long in zip(size[1:], is_long[1:], strict=True) if long)
         factors = tuple(
-            2 if s < 2 * finest and n > SMALLEST_LEVEL_PX // 8 else 1
-            for s, n in zip(size, shape, strict=True)
+            2 if s < 2 * finest and long else 1 for s, long in zip(size, is_long, strict=True)
         )
         shape = halve(shape, factors)
         size = [s * f for s, f in zip(size, factors, strict=True)]

@@ -22,7 +22,8 @@ def integer_labels(path: Path, pixels: np.ndarray) -> np.ndarray:
         )
     labels = pixels[0]
     if labels.dtype.kind == "f":
-        if not (np.isfinite(labels).all() and (labels == np.rint(labels)).all()):
+        whole = np.isfinite(labels) & (labels == np.rint(labels)) & (abs(labels) < 2**63)
+        if not whole.all():
             raise InputError(f"{path}: labels are not whole numbers; save them as integers")
         labels = labels.astype(np.int64)
     if labels.dtype.kind == "i" and labels.size and labels.min() < 0:
@@ -96,5 +97,5 @@ def write_reference(
         class_names,
         pixel_size_um,
     )
-    dtype = np.uint64 if raw.dtype.itemsize > 4 and raw.dtype.kind in "iu" else np.uint32
+    dtype = np.uint64 if raw.dtype.itemsize > 4 or raw.dtype.kind == "f" else np.uint32
     write_objects(store, key, shape, dtype, read_ids, classes, kind)

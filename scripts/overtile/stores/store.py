@@ -71,6 +71,16 @@ class Store:
         return tuple(self.attributes["pixel_size_um"] or (1.0, 1.0, 1.0))
 
     @property
+    def mean(self) -> list[float]:
+        """Mean intensity of each channel of a picture."""
+        return self.attributes["mean"]
+
+    @property
+    def std(self) -> list[float]:
+        """Standard deviation of each channel of a picture."""
+        return self.attributes["std"]
+
+    @property
     def digest(self) -> str:
         """Digest of the pixels and of what they mean."""
         return self.attributes["digest"]

@@ -33,6 +33,8 @@ class StoreWriter:
         if self._journal.is_fresh:
             for folder in self.path.glob("[0-9]*"):
                 shutil.rmtree(folder)
+        for torn in self.path.glob("[0-9]*/**/*.partial"):
+            torn.unlink()  # what a kill left of zarr's own temporary files
         self._journal.start()
 
     def add_array(

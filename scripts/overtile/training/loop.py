@@ -11,10 +11,11 @@ from overtile.errors import InputError
 from overtile.networks.architecture import Architecture
 from overtile.networks.device import Device
 from overtile.networks.unet import CHANNELS_LAST, UNet
+from overtile.networks.weights import save_weights
 from overtile.progress import progress
 from overtile.stores.digest import digest_file
 from overtile.stores.files import read_json, write_json, write_text
-from overtile.training.checkpoint import load_checkpoint, save_checkpoint, save_weights
+from overtile.training.checkpoint import load_checkpoint, save_checkpoint
 from overtile.training.losses import loss_of
 from overtile.training.samples import Slide, Tile, TileSampler, validation_tiles
 

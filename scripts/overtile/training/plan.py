@@ -106,6 +106,14 @@ def make_plan(
     ]
     refuse_mixed(slides, names)
     ndim = settings["ndim"]
+    if len(settings["tile_px"]) != ndim:
+        raise InputError(
+            f"tile_px: has {len(settings['tile_px'])} values, the network has {ndim} axes; "
+            "give one edge per axis"
+        )
+    if ndim == 3 and any(s["shape_px"][0] == 1 for s in slides):
+        flat = next(s["slide"] for s in slides if s["shape_px"][0] == 1)
+        raise InputError(f"slide {flat}: has one plane, but ndim is 3; set ndim to 2")
     spacing = relative_spacing(slides)
     pools, kernels = choose_levels(ndim, settings["depth"], spacing)
     architecture = Architecture(

@@ -8,6 +8,7 @@ import numpy as np
 
 from overtile.geometry.components import IGNORE
 from overtile.geometry.spans import read_mirrored
+from overtile.networks.normalise import normalise
 from overtile.stores.store import Store
 from overtile.training.augment import (
     Augmentation,
@@ -42,18 +43,6 @@ class Tile:
     weights: np.ndarray
 
 
-def normalise(pixels: np.ndarray, image: Store) -> np.ndarray:
-    """Zero mean and unit variance per channel by the whole slide's statistics, float32.
-
-    pixels: (c, ...). Statistics of the slide, not of the tile: every tile of a slide is treated
-    alike, so that no seams arise. A constant channel becomes 0.
-    """
-    column = (len(pixels),) + (1,) * (pixels.ndim - 1)
-    mean = np.reshape(image.attributes["mean"], column)
-    std = np.reshape([s or 1.0 for s in image.attributes["std"]], column)
-    return ((pixels - mean) / std).astype(np.float32)
-
-
 class TileSampler:
     """Random training tiles of a plan.
 
@@ -82,7 +71,7 @@ class TileSampler:
         centre = rng.uniform(0, np.array(shape[-ndim:]) - 1)
         places = sample_coordinates(rng, centre, self._input, self._spacing, self._augmentation)
         image, target, weights = cut(slide, leading, places, self._output)
-        image = change_intensity(rng, normalise(image, slide.image), self._augmentation)
+        image = change_intensity(rng, normalise(image, slide.image.mean, slide.image.std), self._augmentation)
         return Tile(image, target, weights)
 
     def batches(self, first_step: int, last_step: int) -> Iterator[Tile]:
@@ -157,7 +146,7 @@ def validation_tiles(
             for axis, (c, n) in enumerate(zip(corner[-ndim:], shape[-ndim:], strict=True)):
                 beyond = np.arange(output[axis]) + c >= n
                 inside[(slice(None),) * axis + (beyond,)] = False
-            tile = Tile(normalise(image, slide.image), target, np.where(inside, weights, 0))
+            tile = Tile(normalise(image, slide.image.mean, slide.image.std), target, np.where(inside, weights, 0))
             yield stack([tile])
 
 

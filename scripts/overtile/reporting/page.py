@@ -1,0 +1,210 @@
+"""The report as one HTML page that needs nothing else: no script, no font, no file beside it."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from overtile.reporting.inputs import SPLITS, Archive, Result, label_stores
+from overtile.reporting.models import Model
+from overtile.reporting.pictures import BOTH, FRAME, REFERENCE, SEGMENTATION, Overlay, draw_overlay
+from overtile.reporting.plots import curve_plots, strip_plot
+from overtile.reporting.summary import (
+    HEADLINES,
+    Estimate,
+    Row,
+    badness,
+    columns,
+    extremes,
+    scored,
+    shares_groups,
+    split_name,
+    summarise,
+)
+
+TEMPLATE = "report.html.jinja"
+MOST_ROWS = 500
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One slide to show: the result it belongs to, and its pictures."""
+
+    result: Result
+    overlay: Overlay
+    has_reference: bool
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures of one model under a heading."""
+
+    model: str
+    heading: str
+    pictures: tuple[Picture, ...]
+
+
+def render_page(
+    archive: Archive,
+    models: Sequence[Model],
+    versions: dict[str, str],
+    title: str,
+    table_name: str | None,
+) -> str:
+    """The whole page. versions: of the libraries. table_name: file name of scores.tsv, or None.
+
+    Nothing in it depends on time or place: the same inputs give the same bytes.
+    """
+    rows = summarise(archive)
+    shown, total = slide_rows(archive)
+    return (
+        _environment()
+        .get_template(TEMPLATE)
+        .render(
+            title=title,
+            archive=archive,
+            found=found_in_total(archive),
+            segmented=len({r.slide.name for r in archive.results if r.found is not None}),
+            splits=_split_counts(archive),
+            rows=rows,
+            headlines=headline_rows(rows),
+            metrics=HEADLINES,
+            columns=columns(archive),
+            strips=[(m, Markup(strip_plot(archive, rows, m))) for m in HEADLINES] if rows else [],
+            curves=[
+                (model, [(name, Markup(svg)) for name, svg in curve_plots(model, number)])
+                for number, model in enumerate(models)
+            ],
+            galleries=galleries(archive),
+            slide_rows=shown,
+            slide_rows_total=total,
+            table_name=table_name,
+            models=models,
+            versions=versions,
+            groups_shared=shares_groups(archive),
+            colours={
+                "reference": REFERENCE,
+                "segmentation": SEGMENTATION,
+                "both": BOTH,
+                "frame": FRAME,
+            },
+        )
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {
+        "score": score_text,
+        "interval": interval_text,
+        "count": count_text,
+        "split": split_name,
+        "png": png_uri,
+    }
+    return environment
+
+
+def score_text(value: float | None) -> str:
+    """A score with three digits, or a dash."""
+    return NOTHING if value is None else f"{value:.3f}"
+
+
+def count_text(value: int | None) -> str:
+    """A number with thin spaces between thousands, or a dash."""
+    return NOTHING if value is None else f"{value:,}".replace(",", "\u202f")
+
+
+def interval_text(estimate: Estimate) -> str:
+    """The 95 % interval of a mean, or why there is none."""
+    if estimate.low is None:
+        return f"n = {estimate.n}: too few slides for an interval"
+    return f"{estimate.low:.3f}\u2013{estimate.high:.3f}"
+
+
+def png_uri(picture: bytes) -> str:
+    """A picture as a data: address."""
+    return "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
+
+
+def found_in_total(archive: Archive) -> dict[str, int | None]:
+    """Objects that each model found on all slides; None if it has segmented none."""
+    totals: dict[str, int | None] = dict.fromkeys(archive.models)
+    for result in archive.results:
+        if result.found is not None:
+            totals[result.model] = (totals[result.model] or 0) + result.found
+    return totals
+
+
+def headline_rows(rows: Sequence[Row]) -> list[Row]:
+    """One row per model, from the first split that it has; rows are in the order of splits."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        first.setdefault(row.model, row)
+    return list(first.values())
+
+
+def _split_counts(archive: Archive) -> list[tuple[str, int]]:
+    names = [slide.split for slide in archive.slides]
+    return [(split_name(s), names.count(s)) for s in SPLITS if s and s in names]
+
+
+def slide_rows(archive: Archive) -> tuple[list[Result], int]:
+    """The table of slides: by split, worst first within it; and how many there are in all.
+
+    Of more than 500 only the worst 500.
+    """
+    worst = sorted(archive.results, key=badness)[:MOST_ROWS]
+    worst.sort(key=lambda result: SPLITS.index(result.slide.split))
+    return worst, len(archive.results)
+
+
+def galleries(archive: Archive) -> list[Gallery]:
+    """The worst and the best slides of each model; without scores the first three."""
+    found = []
+    for model in archive.models:
+        worst, best = extremes(archive, model)
+        if worst:
+            found += [("Lowest object F1", model, worst), ("Highest object F1", model, best)]
+        elif not any(scored(archive, model, split) for split in SPLITS):
+            drawn = [r for r in archive.results if r.model == model and r.found is not None]
+            found.append(("First slides", model, drawn[:3]))
+    made = [
+        Gallery(model, heading, tuple(p for r in results if (p := _picture(archive, r))))
+        for heading, model, results in found
+    ]
+    return [gallery for gallery in made if gallery.pictures]
+
+
+def _picture(archive: Archive, result: Result) -> Picture | None:
+    store = result.slide.store
+    labels = label_stores(store)
+    if store is None or result.model not in labels:
+        return None
+    reference = labels.get(archive.reference_name)
+    overlay = draw_overlay(store, labels[result.model], reference)
+    return Picture(result, overlay, reference is not None)
+
+
+def headline_text(archive: Archive) -> str:
+    """The headline for a terminal: one line per model and split."""
+    lines = [
+        f"{model}: {total if total is not None else 'no'} objects found"
+        for model, total in found_in_total(archive).items()
+    ]
+    for row in summarise(archive):
+        scores = ", ".join(
+            f"{metric.title.lower()} {score_text(row.estimates[metric.key].mean)}"
+            for metric in HEADLINES
+        )
+        lines.append(f"{row.model}, {split_name(row.split)} (n = {row.slides}): {scores}")
+    return "\n".join(lines)

@@ -1,0 +1,82 @@
+"""Checks of what no other linter knows: rules, shipped configurations, environments.
+
+Run by `make lint`. Ends with exit code 1 and one line per fault.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "workflow" / "lib"))
+
+from settings import check_settings, load_schema  # noqa: E402
+
+
+def lint_rules() -> list[str]:
+    """What `snakemake --lint` finds."""
+    result = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True
+    )
+    return [] if result.returncode == 0 else [result.stderr + result.stdout]
+
+
+def lint_configurations() -> list[str]:
+    """Faults of every shipped configuration, and keys that config/README.md does not explain."""
+    schema = load_schema(ROOT / "workflow" / "schemas" / "config.schema.yaml")
+    faults = []
+    for path in sorted(ROOT.glob("config/**/*.yaml")):
+        try:
+            check_settings(yaml.safe_load(path.read_text()), schema, str(path.relative_to(ROOT)))
+        except ValueError as error:
+            faults.append(str(error))
+    explained = (ROOT / "config" / "README.md").read_text()
+    faults += [
+        f"config/README.md: does not explain the key {key!r}"
+        for key in sorted(_keys(schema) | _keys(schema["$defs"]["model"]))
+        if f"`{key}`" not in explained
+    ]
+    return faults
+
+
+def _keys(schema: dict) -> set[str]:
+    """Names of all keys that a schema allows, at any depth."""
+    found = set()
+    for name, part in schema.get("properties", {}).items():
+        found |= {name} | _keys(part)
+    return found
+
+
+def lint_environments() -> list[str]:
+    """Conda environments: conda-forge only, exact pins, the versions of the pip lock."""
+    lock = (ROOT / "envs" / "requirements.txt").read_text()
+    locked = dict(re.findall(r"^([a-z0-9-]+)==([^ ;\n]+)$", lock, re.M))
+    faults = []
+    for path in sorted((ROOT / "envs").glob("*.yaml")):
+        environment = yaml.safe_load(path.read_text())
+        if environment["channels"] != ["conda-forge", "nodefaults"]:
+            faults.append(f"{path.name}: channels must be conda-forge and nodefaults")
+        for spec in environment["dependencies"]:
+            name, _, version = spec.partition("=")
+            version = version.partition("=")[0]
+            if not version:
+                faults.append(f"{path.name}: {name} is not pinned")
+            elif locked.get(name.removesuffix("-base"), version) != version:
+                faults.append(f"{path.name}: {spec} differs from the lock, {locked[name]}")
+    return faults
+
+
+def main() -> int:
+    """Print all faults; return the exit code."""
+    faults = [*lint_rules(), *lint_configurations(), *lint_environments()]
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    print(f"rules, configurations and environments: {len(faults)} faults")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

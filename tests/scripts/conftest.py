@@ -1,0 +1,88 @@
+"""Small true stores, made once."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+SETTINGS = {
+    "ndim": 2,
+    "depth": 2,
+    "width": 4,
+    "dropout": 0.2,
+    "norm": "batch",
+    "tile_px": [64, 64],
+    "w0": 10,
+    "sigma_px": 5,
+    "loss": "cross_entropy_dice",
+    "optimiser": "adam",
+    "learning_rate": 0.003,
+    "batch_tiles": 1,
+    "epochs": 4,
+    "steps_per_epoch": 5,
+    "validation_tiles": 2,
+    "seed": 0,
+    "folds": 1,
+    "augmentation": {},
+}
+
+
+@pytest.fixture(scope="session")
+def archive(done, data, tmp_path_factory) -> Path:
+    """Three EM slices as stores a, b and c with reference labels, and settings.yaml."""
+    folder = tmp_path_factory.mktemp("archive")
+    for name, number in {"a": "00", "b": "05", "c": "12"}.items():
+        source = data / "em_isbi2012"
+        store = folder / f"{name}.ome.zarr"
+        done("ingest", "--image", source / "image" / f"{number}.png", "--store", store)
+        done(
+            *("ingest", "--labels", source / "label" / f"{number}.png", "--kind", "binary"),
+            *("--classes", "membrane", "cell", "--store", store / "labels" / "reference"),
+        )
+    (folder / "settings.yaml").write_text(yaml.safe_dump(SETTINGS))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def planned(done, archive, tmp_path_factory) -> Path:
+    """The archive with plan.yaml and weight maps."""
+    folder = tmp_path_factory.mktemp("planned") / "archive"
+    shutil.copytree(archive, folder)
+    done(
+        *("plan", "--images", folder / "a.ome.zarr", folder / "b.ome.zarr"),
+        *("--validation", folder / "c.ome.zarr"),
+        *("--settings", folder / "settings.yaml", "--plan", folder / "plan.yaml"),
+    )
+    for name in "abc":
+        labels = folder / f"{name}.ome.zarr" / "labels" / "reference"
+        plan = folder / "plan.yaml"
+        done("weigh", "--labels", labels, "--plan", plan, "--weights", folder / f"{name}.zarr")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def train_command(planned):
+    """The command line that trains the planned fold into a folder."""
+
+    def command(model: Path) -> list[str]:
+        stores = [planned / f"{name}.ome.zarr" for name in "abc"]
+        maps = [planned / f"{name}.zarr" for name in "abc"]
+        return [
+            *("--plan", planned / "plan.yaml", "--images", *stores, "--weights", *maps),
+            *("--model", model, "--device", "cpu", "--threads", "1"),
+        ]
+
+    return command
+
+
+@pytest.fixture(scope="session")
+def packaged(done, planned, train_command, tmp_path_factory) -> Path:
+    """A trained and packaged model; its fold lies beside it."""
+    folder = tmp_path_factory.mktemp("model")
+    done("train", *train_command(folder / "fold0"))
+    done(
+        *("package", "--plan", planned / "plan.yaml"),
+        *("--folds", folder / "fold0", "--package", folder / "package"),
+    )
+    return folder

@@ -1,0 +1,129 @@
+"""The report step: its help, true runs on small stores, refusals."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Path:
+    """A picture with reference, a volume and a colour picture without; all segmented."""
+    from overtile.images.opening import open_raw
+    from overtile.stores.ingest import write_picture
+    from overtile.stores.reference import write_reference
+
+    folder = tmp_path_factory.mktemp("archive")
+    rng = np.random.default_rng(0)
+    shapes = {"plain": (90, 120), "volume": (6, 30, 40), "colour": (50, 70, 3)}
+    for name, shape in shapes.items():
+        raw, store = folder / f"{name}.tif", folder / "slides" / f"{name}.ome.zarr"
+        photometric = "rgb" if name == "colour" else "minisblack"
+        pixels = rng.integers(0, 200, shape, dtype=np.uint8)
+        tifffile.imwrite(raw, pixels, photometric=photometric)
+        write_picture(open_raw(raw), store, "key", None, None)
+        labels = np.zeros(shape[:2] if name == "colour" else shape, dtype=np.uint16)
+        labels[..., 5:15, 5:15], labels[..., 20:28, 25:35] = 1, 2
+        for label in ("unet", "reference") if name == "plain" else ("unet",):
+            tifffile.imwrite(raw, labels, photometric="minisblack")
+            names, values = ["background", "cell"], [0, 1]
+            target = store / "labels" / label
+            write_reference(open_raw(raw), target, "key", "instances", names, values, None, None)
+            labels[..., 40:50, 40:50] = 3
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scores(small, done) -> Path:
+    path = small / "scores" / "unet" / "plain.json"
+    store = small / "slides" / "plain.ome.zarr" / "labels"
+    done(
+        *("evaluate", "--reference", store / "reference", "--segmentation", store / "unet"),
+        *("--scores", path, "--slide", "plain", "--model-name", "unet"),
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(small) -> Path:
+    folder = small / "models" / "unet"
+    (folder / "fold0").mkdir(parents=True)
+    (folder / "plan.yaml").write_text(
+        "architecture: {ndim: 2, in_channels: 1, width: 8, pools: [[2, 2]], norm: none, "
+        "dropout: 0.5}\nclasses: [background, cell]\ntile_input_px: [100, 100]\n"
+        "tile_output_px: [60, 60]\nbatch_tiles: 1\nloss: cross_entropy\n"
+        "weights: {w0: 10, sigma_px: 5}\nepochs: 2\nsteps_per_epoch: 3\noptimiser: sgd\n"
+        "learning_rate: 0.01\nseed: 1\nfolds: [{train: [plain], validation: []}]\n"
+    )
+    (folder / "fold0" / "history.tsv").write_text("epoch\tloss\n1\t0.9\n2\t0.5\n")
+    return folder
+
+
+def test_help_names_the_flags(done):
+    assert "--scores" in done("report", "--help").stdout
+
+
+def test_a_whole_report_is_one_file_and_the_same_bytes_each_time(small, scores, model, done):
+    sheet = small / "slides.tsv"
+    sheet.write_text("slide\tsplit\nplain\ttest\nvolume\t\ncolour\t\nmissing\t\n")
+    pages = []
+    for number in range(2):
+        page = small / f"report{number}.html"
+        run = done(
+            *("report", "--scores", scores.parent.parent, "--report", page, "--sheet", sheet),
+            *("--slides", small / "slides", "--models", model, "--title", "Trial & error"),
+            *("--table", small / "scores.tsv"),
+        )
+        pages.append(page.read_text())
+    assert pages[0] == pages[1]
+    assert "Trial &amp; error" in pages[0]
+    assert pages[0].count("data:image/png") == 2
+    assert "<script" not in pages[0]
+    assert 'src="http' not in pages[0]
+    assert "unet, test (n = 1): object f1 0.800" in run.stdout
+    rows = (small / "scores.tsv").read_text().splitlines()
+    assert [row.split("\t")[:5] for row in rows[1:]] == [
+        ["plain", "unet", "test", "2", "3"],
+        ["volume", "unet", "predict only", "2", ""],
+        ["colour", "unet", "predict only", "2", ""],
+    ]
+
+
+def test_an_archive_without_references_gets_pictures_and_counts(small, done):
+    page = small / "blind.html"
+    sheet = small / "blind.tsv"
+    sheet.write_text("slide\tsplit\nvolume\t\ncolour\t\n")
+    run = done("report", "--report", page, "--slides", small / "slides", "--sheet", sheet)
+    assert "unet: " in run.stdout
+    html = page.read_text()
+    assert html.count("data:image/png") == 4
+    assert "plane 4 of 6" in html
+
+
+def test_a_hostile_slide_name_stays_text(tmp_path, scores, done):
+    odd = tmp_path / "odd.json"
+    odd.write_text(json.dumps(json.loads(scores.read_text()) | {"slide": HOSTILE, "model": "=1"}))
+    page, table = tmp_path / "report.html", tmp_path / "scores.tsv"
+    done("report", "--scores", odd, "--report", page, "--table", table)
+    assert "<script" not in page.read_text()
+    assert "\t'=1\t" in table.read_text()
+
+
+def test_a_file_that_is_no_score_is_refused_in_one_line(tmp_path, step):
+    odd = tmp_path / "odd.json"
+    odd.write_text('{"a": 1}')
+    run = step("report", "--scores", odd, "--report", tmp_path / "report.html")
+    assert run.returncode == 1
+    assert run.stderr.count("\n") == 1
+    assert "odd.json: not a score file" in run.stderr
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_missing_file_is_refused(tmp_path, step):
+    run = step("report", "--scores", tmp_path / "none.json", "--report", tmp_path / "r.html")
+    assert run.returncode == 1
+    assert "none.json: no such file" in run.stderr

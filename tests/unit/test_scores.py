@@ -1,0 +1,296 @@
+"""Scores by hand, against scikit-image, and the same however the picture is cut."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from skimage.metrics import adapted_rand_error, variation_of_information
+
+from overtile.errors import InputError
+from overtile.evaluation.compare import compare
+from overtile.evaluation.counts import Agreement
+from overtile.evaluation.scores import all_scores, class_scores, object_scores, partition_scores
+from overtile.geometry.components import IGNORE
+from overtile.geometry.spans import plan_blocks
+
+NAMES = ["background", "cell"]
+
+
+def agree(reference, segmented, reference_classes=None, segmented_classes=None) -> Agreement:
+    """Counts of two pictures of ids; every object is a cell unless classes are given."""
+    reference, segmented = np.asarray(reference), np.asarray(segmented)
+    classes = [
+        (ids > 0).astype(np.uint8) if given_ is None else np.asarray(given_, dtype=np.uint8)
+        for ids, given_ in ((reference, reference_classes), (segmented, segmented_classes))
+    ]
+    agreement = Agreement(max(2, *(int(c[c != IGNORE].max(initial=0)) + 1 for c in classes)))
+    agreement.add(reference, classes[0], segmented, classes[1])
+    return agreement
+
+
+def objects(reference, segmented, threshold=0.5):
+    return object_scores(agree(reference, segmented), threshold)
+
+
+def test_dice_and_iou_by_hand():
+    reference = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    segmented = np.array([[0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    agreement = agree(reference, segmented)
+    np.testing.assert_array_equal(agreement.confusion, [[10, 2], [2, 2]])
+    scores = class_scores(agreement.confusion, NAMES)
+    assert scores["cell"]["dice"] == pytest.approx(2 * 2 / (4 + 4))
+    assert scores["cell"]["iou"] == pytest.approx(2 / 6)
+    assert scores["background"]["dice"] == pytest.approx(2 * 10 / (12 + 12))
+    assert scores["background"]["iou"] == pytest.approx(10 / 14)
+    assert (scores["cell"]["reference_px"], scores["cell"]["segmented_px"]) == (4, 4)
+    assert all_scores(agreement, NAMES, 0.5)["pixel_error"] == pytest.approx(4 / 16)
+
+
+def test_three_classes_by_hand():
+    reference = np.array([[0, 1, 1, 2], [0, 1, 1, 2], [0, 0, 2, 2], [0, 0, 2, 2]])
+    segmented = np.array([[0, 1, 2, 2], [0, 1, 2, 2], [0, 0, 2, 2], [1, 0, 2, 2]])
+    confusion = agree(reference, segmented, reference, segmented).confusion
+    np.testing.assert_array_equal(confusion, [[5, 1, 0], [0, 2, 2], [0, 0, 6]])
+    scores = class_scores(confusion, ["background", "a", "b"])
+    assert [scores[n]["iou"] for n in scores] == pytest.approx([5 / 6, 2 / 5, 6 / 8])
+    assert [scores[n]["dice"] for n in scores] == pytest.approx([10 / 11, 4 / 7, 12 / 14])
+
+
+def test_a_class_in_neither_picture_has_no_score():
+    scores = class_scores(agree([[0, 0]], [[0, 0]]).confusion, NAMES)
+    assert scores["cell"]["dice"] is None
+    assert scores["cell"]["iou"] is None
+    assert scores["background"]["dice"] == 1
+
+
+@pytest.mark.parametrize("ignored_in", ["reference", "segmentation"])
+def test_ignored_pixels_count_nowhere(ignored_in):
+    ignored = [[0, 1, IGNORE, IGNORE]]
+    plain = [[0, 1, 0, 1]]
+    classes = (ignored, plain) if ignored_in == "reference" else (plain, ignored)
+    agreement = agree([[0, 1, 0, 0]], [[0, 1, 0, 2]], *classes)
+    scores = all_scores(agreement, NAMES, 0.5)
+    assert (scores["pixels"], scores["ignored_px"], scores["pixel_error"]) == (2, 2, 0)
+    assert (scores["objects"]["segmented"], scores["objects"]["f1"]) == (1, 1)
+
+
+IDS = arrays(np.uint16, (2, 6, 7), elements=st.integers(0, 4))
+
+
+@given(IDS, IDS, st.tuples(*[st.integers(1, 7)] * 3))
+@settings(max_examples=80, deadline=None)
+def test_any_cut_into_blocks_gives_the_same_scores(reference, segmented, edge):
+    whole = agree(reference, segmented)
+    pieces = Agreement(2)
+    for block in plan_blocks(reference.shape, edge):
+        ids = reference[block.slices], segmented[block.slices]
+        pieces.add(ids[0], ids[0] > 0, ids[1], ids[1] > 0)
+    assert pieces.pairs == whole.pairs
+    for threshold in (0.2, 0.5):
+        one, two = all_scores(whole, NAMES, threshold), all_scores(pieces, NAMES, threshold)
+        for group in ("rand", "information"):
+            assert one.pop(group) == pytest.approx(two.pop(group))
+        assert one == two
+
+
+def slow_matches(reference, segmented, threshold):
+    """The most one-to-one matches, by trying every choice."""
+    allowed = {}
+    for r in set(np.unique(reference)) - {0}:
+        for s in set(np.unique(segmented)) - {0}:
+            a, b = reference == r, segmented == s
+            if (a & b).sum() / (a | b).sum() >= threshold:
+                allowed.setdefault(r, []).append(s)
+
+    def best(rows, taken):
+        if not rows:
+            return 0
+        chances = [best(rows[1:], taken)]
+        chances += [
+            1 + best(rows[1:], taken | {s}) for s in allowed[rows[0]] if s not in taken
+        ]
+        return max(chances)
+
+    return best(list(allowed), frozenset())
+
+
+@given(IDS, IDS, st.sampled_from([0.05, 0.1, 0.2, 0.3, 0.5, 0.55, 0.8, 1.0]))
+@settings(max_examples=100, deadline=None)
+def test_as_many_objects_match_one_to_one_as_can(reference, segmented, threshold):
+    scores = objects(reference, segmented, threshold)
+    found = slow_matches(reference, segmented, threshold)
+    assert scores["matched"] == found
+    counts = scores["reference"], scores["segmented"]
+    assert counts == tuple(len(set(np.unique(a)) - {0}) for a in (reference, segmented))
+    if sum(counts):
+        assert scores["f1"] == pytest.approx(2 * found / sum(counts))
+
+
+def test_no_object_in_either_picture_has_no_f1():
+    scores = objects([[0, 0]], [[0, 0]])
+    assert (scores["f1"], scores["precision"], scores["recall"]) == (None, None, None)
+
+
+def test_objects_in_only_one_picture_have_an_f1_of_0():
+    missed = objects([[1, 0]], [[0, 0]])
+    assert (missed["f1"], missed["precision"], missed["recall"]) == (0, None, 0)
+    invented = objects([[0, 0]], [[1, 0]])
+    assert (invented["f1"], invented["precision"], invented["recall"]) == (0, 0, None)
+
+
+def test_equal_pictures_score_full_whatever_the_numbers():
+    scores = all_scores(agree([[1, 1, 0, 2]], [[9, 9, 0, 4]]), NAMES, 1.0)
+    assert scores["objects"]["f1"] == 1
+    assert scores["rand"] == {"f1": 1, "split": 1, "merge": 1}
+    assert scores["information"] == {"f1": 1, "splits_bits": 0, "merges_bits": 0}
+
+
+def test_merged_cells_lose_one_and_match_the_larger():
+    scores = objects([[1, 1, 1, 2]], [[5, 5, 5, 5]])
+    assert (scores["matched"], scores["precision"], scores["recall"]) == (1, 1, 0.5)
+    assert scores["f1"] == pytest.approx(2 / 3)
+
+
+def test_a_split_cell_adds_one():
+    scores = objects([[1, 1, 1, 1]], [[5, 5, 5, 6]])
+    assert (scores["matched"], scores["precision"], scores["recall"]) == (1, 0.5, 1)
+
+
+def test_below_half_a_segment_still_matches_only_one_cell():
+    reference, segmented = [[1, 1, 1, 2, 2, 2]], [[5, 5, 5, 5, 5, 5]]
+    assert objects(reference, segmented, 0.5)["matched"] == 1
+    assert objects(reference, segmented, 0.3)["matched"] == 1
+
+
+def test_below_half_a_match_gives_way_where_that_makes_more_matches():
+    # Cell 1 could take either segment, cell 2 only segment 6: both are matched.
+    reference, segmented = [[1, 1, 1, 1, 2, 2]], [[5, 5, 6, 6, 6, 6]]
+    assert objects(reference, segmented, 0.3)["matched"] == 2
+
+
+@pytest.mark.parametrize(("both", "union"), [(11, 20), (7, 10), (3, 10), (14, 25), (1, 3)])
+def test_an_overlap_of_exactly_the_threshold_matches(both, union):
+    reference = np.ones((1, union), dtype=int)
+    segmented = np.where(np.arange(union) < both, 1, 0)[None]
+    assert objects(reference, segmented, both / union)["matched"] == 1
+    assert objects(reference, segmented, np.nextafter(both / union, 1))["matched"] == 0
+
+
+def test_objects_match_only_within_their_class():
+    agreement = agree([[1, 1, 0]], [[1, 1, 0]], [[1, 1, 0]], [[2, 2, 0]])
+    assert object_scores(agreement, 0.5)["matched"] == 0
+
+
+def test_large_ids_are_told_apart():
+    large = np.array([[2**32 + 1, 1, 2**63]], dtype=np.uint64)
+    assert objects(large, large)["matched"] == 3
+
+
+@given(IDS, IDS)
+@settings(max_examples=80, deadline=None)
+def test_rand_scores_are_those_of_scikit_image(reference, segmented):
+    scores = partition_scores(agree(reference, segmented))["rand"]
+    if not reference.any():
+        assert scores is None
+        return
+    with np.errstate(invalid="ignore"):
+        error, split, merge = adapted_rand_error(reference, segmented, ignore_labels=(0,))
+    if not np.isnan([error, split, merge]).any():
+        expected = {"f1": 1 - error, "split": split, "merge": merge}
+        assert scores == pytest.approx(expected)
+    assert all(0 <= value <= 1 for value in scores.values())
+
+
+@given(IDS, IDS)
+@settings(max_examples=80, deadline=None)
+def test_information_scores_are_those_of_scikit_image(reference, segmented):
+    scores = partition_scores(agree(reference, segmented))["information"]
+    inside = reference > 0
+    if not inside.any():
+        assert scores is None
+        return
+    splits, merges = variation_of_information(reference[inside], segmented[inside])
+    assert scores["splits_bits"] == pytest.approx(splits, abs=1e-9)
+    assert scores["merges_bits"] == pytest.approx(merges, abs=1e-9)
+    assert -1e-9 <= scores["f1"] <= 1 + 1e-9
+
+
+def test_splits_and_merges_go_to_their_own_names():
+    whole, halves = [[1, 1, 1, 1]], [[1, 1, 2, 2]]
+    split = partition_scores(agree(whole, halves))
+    merged = partition_scores(agree(halves, whole))
+    assert (split["information"]["splits_bits"], split["information"]["merges_bits"]) == (1, 0)
+    assert (merged["information"]["splits_bits"], merged["information"]["merges_bits"]) == (0, 1)
+    assert split["rand"]["split"] < 1 == split["rand"]["merge"]
+    assert merged["rand"]["merge"] < 1 == merged["rand"]["split"]
+
+
+def test_information_of_two_halves_by_hand():
+    # Two cells of 2 px; a quarter of the pixels is on the wrong side of the cut.
+    scores = partition_scores(agree([[1, 1, 2, 2]], [[1, 2, 2, 2]]))["information"]
+    h_reference, h_segmented = 1.0, -(0.25 * np.log2(0.25) + 0.75 * np.log2(0.75))
+    h_both = -(2 * 0.25 * np.log2(0.25) + 0.5 * np.log2(0.5))
+    shared = h_reference + h_segmented - h_both
+    assert scores["f1"] == pytest.approx(2 * shared / (h_reference + h_segmented))
+
+
+def test_objects_of_single_pixels_that_agree_score_full():
+    scores = partition_scores(agree([[1, 2, 3]], [[1, 2, 3]]))
+    assert scores["information"]["f1"] == pytest.approx(1)
+    assert scores["rand"]["f1"] == pytest.approx(1)
+
+
+def test_a_shifted_real_mask_scores_as_scikit_image_says(data):
+    import tifffile
+
+    path = sorted((data / "nuclei_dsb2018" / "fluo" / "label").iterdir())[0]
+    reference = tifffile.imread(path)
+    segmented = np.roll(reference, (2, 3), axis=(0, 1))
+    scores = all_scores(agree(reference, segmented), NAMES, 0.5)
+    error, split, merge = adapted_rand_error(reference, segmented, ignore_labels=(0,))
+    expected = {"f1": 1 - error, "split": split, "merge": merge}
+    assert scores["rand"] == pytest.approx(expected)
+    a, b = reference > 0, segmented > 0
+    assert scores["classes"]["cell"]["iou"] == pytest.approx((a & b).sum() / (a | b).sum())
+    assert scores["objects"]["matched"] == slow_matches(reference, segmented, 0.5) > 0
+
+
+def store_of(labels, folder, names=NAMES, kind="semantic"):
+    """A label store of an array (y, x) of classes."""
+    from pathlib import Path
+
+    from overtile.images.raw import RawImage
+    from overtile.stores.reference import write_reference
+    from overtile.stores.store import Store
+
+    raw = RawImage(Path("made.tif"), np.asarray(labels), (None, None, 0, 1), None)
+    write_reference(raw, folder, "k", kind, names, list(range(len(names))), None, None)
+    return Store.open(folder)
+
+
+def test_stores_are_compared_as_their_pixels_are(tmp_path, monkeypatch):
+    from overtile.stores import layout
+
+    monkeypatch.setattr(layout, "PICTURE_CHUNK", (1, 4, 4))
+    monkeypatch.setattr(layout, "PICTURE_SHARD", (1, 4, 4))
+    rng = np.random.default_rng(0)
+    one, two = (rng.integers(0, 2, (10, 9)).astype(np.uint8) for _ in range(2))
+    stores = store_of(one, tmp_path / "a"), store_of(two, tmp_path / "b")
+    scores = compare(*stores, 0.3)
+    ids = [store.array[0] for store in stores]
+    expected = all_scores(agree(*ids), NAMES, 0.3)
+    for group in ("rand", "information"):
+        assert scores.pop(group) == pytest.approx(expected.pop(group))
+    digests = {"reference": stores[0].digest, "segmentation": stores[1].digest}
+    assert scores == digests | expected
+
+
+def test_pictures_of_two_shapes_or_two_sets_of_classes_are_refused_by_name(tmp_path):
+    plain = store_of(np.ones((3, 4), np.uint8), tmp_path / "a")
+    wide = store_of(np.ones((3, 5), np.uint8), tmp_path / "b")
+    three = store_of(np.ones((3, 4), np.uint8), tmp_path / "c", ["background", "x", "y"])
+    with pytest.raises(InputError, match=rf"{tmp_path}/b: is \(1, 3, 5\).*\(1, 3, 4\)"):
+        compare(plain, wide, 0.5)
+    with pytest.raises(InputError, match=f"{tmp_path}/c: has classes .*'x', 'y'"):
+        compare(plain, three, 0.5)

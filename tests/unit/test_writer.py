@@ -1,0 +1,180 @@
+"""A store is written block by block, resumed after a kill, and committed last."""
+
+import json
+
+import numpy as np
+import pytest
+import zarr
+
+from overtile.errors import InputError
+from overtile.stores import layout
+from overtile.stores.store import ROOT, Store
+from overtile.stores.writer import StoreWriter
+
+PICTURE = np.arange(20 * 20, dtype=np.uint16).reshape(1, 20, 20)
+OME = {"multiscales": [{"datasets": [{"path": "0"}]}]}
+
+
+class KilledError(Exception):
+    """Stands for a job that dies."""
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Shards of 8 x 8 pixels: nine blocks in the picture."""
+    monkeypatch.setattr(layout, "PICTURE_CHUNK", (1, 4, 4))
+    monkeypatch.setattr(layout, "PICTURE_SHARD", (1, 8, 8))
+
+
+def write(folder, picture=PICTURE, key="k", killed_after=None, workers=1, **attributes):
+    """Write one array and commit; return the blocks computed. Dies after some, if asked to."""
+    computed = []
+    writer = StoreWriter(folder, key)
+    writer.add_array("0", picture.shape, picture.dtype, "zyx")
+
+    def compute(block):
+        if killed_after is not None and len(computed) == killed_after:
+            raise KilledError
+        computed.append(block.index)
+        return picture[block.slices], {"sum": int(picture[block.slices].sum())}
+
+    try:
+        writer.fill("0", compute, "test", workers)
+    except KilledError:
+        return computed
+    assert sum(record["sum"] for record in writer.records("0")) == picture.sum()
+    writer.commit(OME, pixel_size_um=None, **attributes)
+    return computed
+
+
+def root_bytes(folder):
+    return (folder / ROOT).read_bytes()
+
+
+def test_what_is_written_is_what_is_read(tmp_path):
+    assert len(write(tmp_path / "s.ome.zarr")) == 9
+    np.testing.assert_array_equal(Store.open(tmp_path / "s.ome.zarr").array[:], PICTURE)
+
+
+def test_each_block_is_one_shard_file(tmp_path):
+    write(tmp_path / "s")
+    files = [p for p in (tmp_path / "s" / "0").rglob("*") if p.is_file() and p.name != ROOT]
+    assert len(files) == 9
+
+
+def test_the_root_may_be_named_instead_of_the_folder(tmp_path):
+    write(tmp_path / "s" / ROOT)
+    assert Store.open(tmp_path / "s").digest == Store.open(tmp_path / "s" / ROOT).digest
+
+
+def test_a_killed_job_leaves_no_store_and_goes_on_where_it_stopped(tmp_path):
+    first = write(tmp_path / "s", killed_after=4)
+    with pytest.raises(InputError, match="no finished store"):
+        Store.open(tmp_path / "s")
+    second = write(tmp_path / "s")
+    assert len(first) == 4
+    assert len(second) == 5
+    assert not set(first) & set(second)
+    write(tmp_path / "in_one_go")
+    assert root_bytes(tmp_path / "s") == root_bytes(tmp_path / "in_one_go")
+    np.testing.assert_array_equal(Store.open(tmp_path / "s").array[:], PICTURE)
+
+
+def test_a_finished_store_is_made_again_without_computing(tmp_path):
+    write(tmp_path / "s")
+    before = root_bytes(tmp_path / "s")
+    (tmp_path / "s" / ROOT).unlink()
+    assert write(tmp_path / "s") == []
+    assert root_bytes(tmp_path / "s") == before
+
+
+def test_another_key_starts_afresh(tmp_path):
+    write(tmp_path / "s", killed_after=4)
+    other = PICTURE + 1
+    assert len(write(tmp_path / "s", other, key="another")) == 9
+    np.testing.assert_array_equal(Store.open(tmp_path / "s").array[:], other)
+
+
+def test_another_key_may_bring_another_shape_and_dtype_and_no_old_level_stays(tmp_path):
+    writer = StoreWriter(tmp_path / "s", "old")
+    for level in ("0", "1", "2"):
+        writer.add_array(level, (1, 9, 9), np.uint8, "zyx")
+    write(tmp_path / "s", PICTURE.astype(np.float32)[:, :10], key="new")
+    store = Store.open(tmp_path / "s")
+    assert store.shape == (1, 10, 20)
+    assert store.array.dtype == np.float32
+    assert sorted(p.name for p in (tmp_path / "s").iterdir() if p.is_dir()) == ["0"]
+
+
+def test_while_a_store_is_made_again_it_does_not_exist(tmp_path):
+    write(tmp_path / "s")
+    StoreWriter(tmp_path / "s", "k")
+    with pytest.raises(InputError, match=str(tmp_path / "s")):
+        Store.open(tmp_path / "s")
+
+
+def test_the_same_pixels_give_the_same_root_bytes_whatever_the_key_and_the_threads(tmp_path):
+    write(tmp_path / "one", key="a", unit="m")
+    write(tmp_path / "two", key="b", unit="m", workers=2)
+    assert root_bytes(tmp_path / "one") == root_bytes(tmp_path / "two")
+
+
+@pytest.mark.parametrize("place", [(0, 0, 0), (0, 9, 17), (0, 19, 19)])
+def test_one_other_pixel_gives_another_digest(tmp_path, place):
+    other = PICTURE.copy()
+    other[place] += 1
+    write(tmp_path / "one")
+    write(tmp_path / "two", other)
+    assert Store.open(tmp_path / "one").digest != Store.open(tmp_path / "two").digest
+
+
+def test_swapped_blocks_another_dtype_and_other_attributes_give_other_digests(tmp_path):
+    swapped = PICTURE.copy()
+    swapped[:, :8, :8], swapped[:, 8:16, :8] = PICTURE[:, 8:16, :8], PICTURE[:, :8, :8]
+    write(tmp_path / "a")
+    write(tmp_path / "b", swapped)
+    write(tmp_path / "c", PICTURE.astype(np.int16))
+    write(tmp_path / "d", unit="m")
+    assert len({Store.open(tmp_path / name).digest for name in "abcd"}) == 4
+
+
+def test_labels_inside_a_pictures_store_stay_when_the_picture_is_ingested_again(tmp_path):
+    write(tmp_path / "s")
+    write(tmp_path / "s" / "labels" / "unet", PICTURE + 5)
+    before = root_bytes(tmp_path / "s" / "labels" / "unet")
+    write(tmp_path / "s", PICTURE + 1, key="another")
+    labels = Store.open(tmp_path / "s").label("unet")
+    np.testing.assert_array_equal(labels.array[:], PICTURE + 5)
+    assert root_bytes(tmp_path / "s" / "labels" / "unet") == before
+
+
+def test_a_kill_between_shard_and_journal_only_repeats_that_block(tmp_path):
+    write(tmp_path / "s", killed_after=4)
+    journal = tmp_path / "s" / "journal.jsonl"
+    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]))
+    assert len(write(tmp_path / "s")) == 6
+    np.testing.assert_array_equal(Store.open(tmp_path / "s").array[:], PICTURE)
+
+
+def test_blocks_without_a_single_value_are_finished_blocks(tmp_path):
+    write(tmp_path / "s", np.zeros_like(PICTURE), killed_after=4)
+    assert len(write(tmp_path / "s", np.zeros_like(PICTURE))) == 5
+
+
+def test_several_workers_write_the_same_pixels(tmp_path):
+    assert len(write(tmp_path / "s", workers=3)) == 9
+    np.testing.assert_array_equal(Store.open(tmp_path / "s").array[:], PICTURE)
+
+
+def test_an_array_is_sharded_and_its_axes_have_names(tmp_path):
+    write(tmp_path / "s")
+    array = zarr.open_array(tmp_path / "s" / "0", mode="r")
+    assert (array.chunks, array.shards) == ((1, 4, 4), (1, 8, 8))
+    assert array.metadata.dimension_names == ("z", "y", "x")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", json.dumps({"attributes": {"ome": {}}})])
+def test_a_root_of_another_program_is_refused_by_name(tmp_path, text):
+    (tmp_path / ROOT).write_text(text)
+    with pytest.raises(InputError, match=f"{tmp_path}: not a store of this project"):
+        Store.open(tmp_path)

@@ -1,0 +1,203 @@
+"""What runs again, and what does not: the true workflow on real nuclei.
+
+The tests of this module follow one another on one archive, as a user's weeks do.
+"""
+
+import json
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from overtile.stores.store import Store
+
+pytestmark = pytest.mark.xdist_group("reruns")
+
+CONFIG = {
+    "labels": {"kind": "instances", "classes": ["background", "nucleus"]},
+    "device": "cpu",
+    "models": {
+        "tiny": {
+            "width": 4,
+            "depth": 2,
+            "norm": "batch",
+            "tile_px": [64, 64],
+            "epochs": 3,
+            "steps_per_epoch": 4,
+            "learning_rate": 0.003,
+            "validation_tiles": 2,
+        }
+    },
+}
+PER_SLIDE = ("ingest_image", "predict_probabilities", "segment_objects")
+
+
+def rows_of(data: Path, count: int) -> list[tuple]:
+    """Rows of the sheet: two to train on, one to validate, one to test, the rest unlabelled."""
+    source = data / "nuclei_dsb2018" / "fluo"
+    names = sorted(path.name for path in (source / "image").iterdir())[:count]
+    splits = ["train", "train", "val", "test"] + [""] * count
+    return [
+        (
+            f"n{i}",
+            source / "image" / name,
+            source / "label" / name if split else "",
+            split,
+            f"plate{i}",
+        )
+        for i, (name, split) in enumerate(zip(names, splits, strict=False))
+    ]
+
+
+@pytest.fixture(scope="module")
+def project(make_project, data):
+    return make_project(CONFIG, rows_of(data, 5))
+
+
+def test_a_first_run_makes_masks_scores_and_a_report(project):
+    ran = project.run()
+    assert ran["train_fold"] == 1
+    assert all(ran[name] == 5 for name in PER_SLIDE)
+    assert ran["ingest_labels"] == ran["evaluate_slide"] == 4
+    results = project.archive / "results"
+    scores = json.loads((results / "scores" / "tiny" / "n3.json").read_text())
+    assert (scores["slide"], scores["model"]) == ("n3", "tiny")
+    page = (results / "report.html").read_text()
+    assert "n4" in page and "tiny" in page
+    table = (results / "scores.tsv").read_text().splitlines()
+    assert len(table) >= 5
+    assert Store.open(results / "slides" / "n4.ome.zarr").label("tiny").attributes["objects"] >= 0
+
+
+def test_viewers_find_all_labels_of_a_slide(project):
+    labels = project.archive / "results" / "slides" / "n3.ome.zarr" / "labels" / "zarr.json"
+    listed = json.loads(labels.read_text())["attributes"]["ome"]["labels"]
+    assert listed == ["reference", "reference/classes", "tiny", "tiny/classes"]
+
+
+def test_a_second_run_does_nothing(project):
+    assert project.run() == {}
+
+
+def test_a_new_row_runs_that_slide_and_the_report_only(project, data):
+    row = rows_of(data, 6)[-1]
+    with open(project.archive / "slides.tsv", "a") as sheet:
+        sheet.write("\t".join(map(str, row)) + "\n")
+    assert project.run() == dict.fromkeys(PER_SLIDE, 1) | {"write_report": 1}
+    assert project.planned() == {}
+
+
+def test_a_changed_evaluation_setting_runs_evaluation_and_report_only(project):
+    project.write_config(evaluation={"iou_threshold": 0.7})
+    assert project.run() == {"evaluate_slide": 4, "write_report": 1}
+    scores = project.archive / "results" / "scores" / "tiny" / "n3.json"
+    assert json.loads(scores.read_text())["objects"]["iou_threshold"] == 0.7
+    assert project.planned() == {}
+
+
+def test_a_comment_or_docstring_in_the_library_runs_nothing(project):
+    for name in ("geometry/spans.py", "stores/writer.py", "networks/unet.py", "cli.py"):
+        path = project.root / "scripts" / "overtile" / name
+        text = path.read_text()
+        path.write_text(text.replace('"""', '"""Changed. ', 1) + "\n# A remark.\n")
+    assert project.planned() == {}
+
+
+def test_a_picture_with_a_new_date_and_the_same_pixels_runs_nothing_but_its_ingest(project, data):
+    sheet = project.archive / "slides.tsv"
+    copy = project.archive / "again.tif"
+    row = rows_of(data, 5)[4]
+    shutil.copy(row[1], copy)
+    sheet.write_text(sheet.read_text().replace(str(row[1]), str(copy)))
+    project.run()
+    assert project.planned() == {}
+
+
+def test_changed_code_of_the_network_trains_again(project):
+    path = project.root / "scripts" / "overtile" / "networks" / "unet.py"
+    before = path.read_text()
+    assert before.count("(2 / incoming) ** 0.5") == 1
+    path.write_text(before.replace("(2 / incoming) ** 0.5", "(1 / incoming) ** 0.5"))
+    planned = project.planned()
+    path.write_text(before)
+    assert planned["train_fold"] == 1 and planned["predict_probabilities"] == 6
+    assert "ingest_image" not in planned and "weigh_borders" not in planned
+
+
+def test_another_model_beside_the_first_leaves_the_first_alone(project):
+    settings = CONFIG["models"]["tiny"]
+    project.write_config(
+        evaluation={"iou_threshold": 0.7}, models={"tiny": settings, "other": settings}
+    )
+    planned = project.planned()
+    assert planned["train_fold"] == 1 and planned["predict_probabilities"] == 6
+    assert "ingest_image" not in planned
+    project.write_config(evaluation={"iou_threshold": 0.7})
+    assert project.planned() == {}
+
+
+def files_of(results: Path) -> dict[str, bytes]:
+    """All results that must not depend on what was killed."""
+    left_out = {"journal.jsonl", "effort.json", "checkpoint.pt", ".lock"}
+    return {
+        str(path.relative_to(results)): path.read_bytes()
+        for path in sorted(results.rglob("*"))
+        if path.is_file()
+        and path.name not in left_out
+        and path.relative_to(results).parts[0] in ("models", "probabilities", "scores", "slides")
+    }
+
+
+def kill_step(project, script: str, ready: Path) -> None:
+    """Run the workflow, and kill the step's process as soon as a file is there."""
+    process = project.start()
+    killed = False
+    while process.poll() is None:
+        if not killed and ready.exists():
+            for child in psutil.Process(process.pid).children(recursive=True):
+                if any(part.endswith(script) for part in child.cmdline()) and (
+                    "python" in child.name()
+                ):
+                    child.send_signal(signal.SIGKILL)
+                    killed = True
+        time.sleep(0.01)
+    assert killed, f"{script} ended before it could be killed"
+    assert process.returncode != 0
+
+
+@pytest.fixture(scope="module")
+def killed_and_undisturbed(make_project, data):
+    rows = rows_of(data, 4)
+    return make_project(CONFIG, rows, "killed"), make_project(CONFIG, rows, "undisturbed")
+
+
+def test_steps_killed_in_the_middle_leave_the_same_bytes_in_the_end(killed_and_undisturbed):
+    killed, undisturbed = killed_and_undisturbed
+    results = killed.archive / "results"
+    kill_step(killed, "train.py", results / "models" / "tiny" / "fold0" / "checkpoint.pt")
+    assert not (results / "models" / "tiny" / "fold0" / "fold.json").exists()
+    journal = results / "probabilities" / "tiny" / "n3.ome.zarr" / "journal.jsonl"
+    kill_step(killed, "predict.py", journal)
+    assert not (journal.parent / "zarr.json").exists()
+    killed.run()
+    undisturbed.run()
+    assert files_of(results) == files_of(undisturbed.archive / "results")
+
+
+def test_a_killed_snakemake_goes_on_after_unlocking(killed_and_undisturbed):
+    project, undisturbed = killed_and_undisturbed
+    shutil.rmtree(project.archive / "results" / "probabilities")
+    process = project.start()
+    while not (project.archive / "results" / "probabilities").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    children = psutil.Process(process.pid).children(recursive=True)
+    for dying in (psutil.Process(process.pid), *children):
+        dying.kill()
+    process.wait()
+    assert project.snakemake("--unlock").returncode == 0
+    project.run()
+    assert files_of(project.archive / "results") == files_of(undisturbed.archive / "results")
