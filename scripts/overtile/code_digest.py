@@ -12,7 +12,9 @@ from pathlib import Path
 PACKAGE = "overtile"
 # Command lines, progress, provenance and this file decide how a computation is asked for and
 # watched, not what comes out: a change in them reruns nothing.
-LEFT_OUT = frozenset(f"{PACKAGE}.{name}" for name in ("cli", "progress", "provenance", "code_digest"))
+LEFT_OUT = frozenset(
+    f"{PACKAGE}.{name}" for name in ("cli", "progress", "provenance", "code_digest")
+)
 
 
 def code_digest(script: str | Path) -> str:
@@ -72,7 +74,7 @@ def _imports(file: Path) -> Iterator[str]:
 
 
 def _files_run(library: Path, module: str) -> list[Path]:
-    """The module's file, and the files of its packages as far as they hold more than a docstring."""
+    """The module's file, and those files of its packages that hold more than a docstring."""
     own = _module_file(library, module)
     if own is None:
         return []

@@ -2,4 +2,4 @@
 
 
 class InputError(ValueError):
-    """Bad input. The message is one line: which file, what was found, what is allowed, what to do."""
+    """Bad input, told in one line: which file, what was found, what is allowed, what to do."""

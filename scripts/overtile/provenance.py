@@ -3,9 +3,7 @@
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-PACKAGES = (
-    *("torch", "numpy", "scipy", "zarr", "dask", "scikit-image", "tifffile", "snakemake"),
-)
+PACKAGES = (*("torch", "numpy", "scipy", "zarr", "dask", "scikit-image", "tifffile", "snakemake"),)
 
 
 def versions() -> dict[str, str]:

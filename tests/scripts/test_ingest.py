@@ -49,7 +49,7 @@ def test_labels_of_another_shape_than_the_picture_are_refused(step, done, data, 
 
 @pytest.mark.parametrize("content", [b"", b"II*\0\0\0\0\0", b"not a picture"])
 def test_a_file_that_is_no_picture_is_one_line_and_no_store(step, tmp_path, content):
-    raw = tmp_path / "it's a \"slide\".tif"
+    raw = tmp_path / 'it\'s a "slide".tif'
     raw.write_bytes(content)
     result = step("ingest", "--image", raw, "--store", tmp_path / "s.ome.zarr")
     assert result.returncode == 1

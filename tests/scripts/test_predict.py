@@ -65,7 +65,11 @@ def test_a_prediction_killed_and_run_again_gives_the_bytes_of_an_undisturbed_one
     predict_flags, undisturbed, done, tmp_path
 ):
     target = tmp_path / "p.ome.zarr"
-    command = [sys.executable, str(ROOT / "scripts" / "predict.py"), *map(str, predict_flags(target))]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "predict.py"),
+        *map(str, predict_flags(target)),
+    ]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     journal = target / "journal.jsonl"
     while process.poll() is None and not (journal.exists() and len(_lines(journal)) > 2):
@@ -88,7 +92,9 @@ def test_the_tile_size_changes_no_probability_by_more_than_one_step(
     predict_flags, undisturbed, done, tmp_path
 ):
     done("predict", *predict_flags(tmp_path / "p.ome.zarr", "--block-px", "200"))
-    one, other = (Store.open(p).array[:].astype(int) for p in (undisturbed, tmp_path / "p.ome.zarr"))
+    one, other = (
+        Store.open(p).array[:].astype(int) for p in (undisturbed, tmp_path / "p.ome.zarr")
+    )
     assert np.abs(one - other).max() <= 1
 
 
@@ -110,7 +116,9 @@ def test_objects_are_the_components_of_the_class_map_over_all_shards(undisturbed
     assert np.array_equal(store.array[:], expected)
 
 
-def test_a_slide_with_other_channels_than_the_model_is_refused(step, done, data, packaged, tmp_path):
+def test_a_slide_with_other_channels_than_the_model_is_refused(
+    step, done, data, packaged, tmp_path
+):
     colour = sorted((data / "wsi").glob("*.svs"))[0]
     done("ingest", "--image", colour, "--store", tmp_path / "rgb.ome.zarr")
     result = step(

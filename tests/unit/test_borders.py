@@ -38,7 +38,9 @@ def assert_same_border(instances, w0, sigma_px, spacing):
 
 
 @given(
-    arrays(np.uint16, st.tuples(st.integers(1, 14), st.integers(1, 14)), elements=st.integers(0, 3)),
+    arrays(
+        np.uint16, st.tuples(st.integers(1, 14), st.integers(1, 14)), elements=st.integers(0, 3)
+    ),
     st.sampled_from([0.5, 1.0, 2.5]),
 )
 @settings(max_examples=60, deadline=None)

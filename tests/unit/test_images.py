@@ -334,7 +334,9 @@ def test_a_real_slide_reads_by_tiles_and_knows_its_pixel_size(data):
     raw = open_raw(path)
     whole = tifffile.imread(path, series=0)
     box = (slice(0, 1), slice(1000, 1100), slice(2000, 2150))
-    np.testing.assert_array_equal(raw.read(box)[:, 0], whole[1000:1100, 2000:2150].transpose(2, 0, 1))
+    np.testing.assert_array_equal(
+        raw.read(box)[:, 0], whole[1000:1100, 2000:2150].transpose(2, 0, 1)
+    )
     assert raw.shape == (3, 1, 2967, 2220)
     assert raw.pixel_size_um == pytest.approx((1.0, 0.499, 0.499))
 

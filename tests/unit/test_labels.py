@@ -62,7 +62,9 @@ def test_binary_objects_are_face_connected_components(tmp_path):
 
 def test_semantic_values_become_classes_and_components_of_each_class_objects(tmp_path):
     names = ["background", "myelin", "axon"]
-    store = reference([[0, 127, 255], [255, 127, 0]], tmp_path / "r", "semantic", names, [0, 127, 255])
+    store = reference(
+        [[0, 127, 255], [255, 127, 0]], tmp_path / "r", "semantic", names, [0, 127, 255]
+    )
     assert classes_of(store) == [[0, 1, 2], [2, 1, 0]]
     assert ids_of(store) == [[0, 1, 2], [3, 1, 0]]
     assert store.label_classes().attributes["class_counts"] == [2, 2, 2]
@@ -198,7 +200,10 @@ def test_a_plain_picture_is_read_as_if_it_were_a_store(tmp_path):
     for kind, ids in (("instances", [0, 4, 4, 0, 6]), ("binary", [0, 1, 1, 0, 2])):
         with open_labels(tmp_path / "cells.tif", kind) as store:
             assert ids_of(store) == ids
-    with pytest.raises(InputError, match="no finished store"), open_labels(tmp_path / "x", "binary"):
+    with (
+        pytest.raises(InputError, match="no finished store"),
+        open_labels(tmp_path / "x", "binary"),
+    ):
         pass
 
 

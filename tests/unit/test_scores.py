@@ -94,22 +94,26 @@ def test_any_cut_into_blocks_gives_the_same_scores(reference, segmented, edge):
         assert one == two
 
 
-def slow_matches(reference, segmented, threshold):
-    """The most one-to-one matches, by trying every choice."""
-    allowed = {}
+def allowed_matches(reference, segmented, threshold) -> dict[int, list[int]]:
+    """For each reference object that overlaps one enough, the segmented objects that do."""
+    allowed: dict[int, list[int]] = {}
     for r in set(np.unique(reference)) - {0}:
         for s in set(np.unique(segmented)) - {0}:
             a, b = reference == r, segmented == s
             if (a & b).sum() / (a | b).sum() >= threshold:
                 allowed.setdefault(r, []).append(s)
+    return allowed
+
+
+def slow_matches(reference, segmented, threshold) -> int:
+    """The most one-to-one matches, by trying every choice."""
+    allowed = allowed_matches(reference, segmented, threshold)
 
     def best(rows, taken):
         if not rows:
             return 0
         chances = [best(rows[1:], taken)]
-        chances += [
-            1 + best(rows[1:], taken | {s}) for s in allowed[rows[0]] if s not in taken
-        ]
+        chances += [1 + best(rows[1:], taken | {s}) for s in allowed[rows[0]] if s not in taken]
         return max(chances)
 
     return best(list(allowed), frozenset())
@@ -253,7 +257,9 @@ def test_a_shifted_real_mask_scores_as_scikit_image_says(data):
     assert scores["rand"] == pytest.approx(expected)
     a, b = reference > 0, segmented > 0
     assert scores["classes"]["cell"]["iou"] == pytest.approx((a & b).sum() / (a | b).sum())
-    assert scores["objects"]["matched"] == slow_matches(reference, segmented, 0.5) > 0
+    pairs = allowed_matches(reference, segmented, 0.5)
+    assert scores["objects"]["matched"] == len(pairs) > 0
+    assert len({s for found in pairs.values() for s in found}) == len(pairs)
 
 
 def store_of(labels, folder, names=NAMES, kind="semantic"):

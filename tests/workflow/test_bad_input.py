@@ -77,7 +77,9 @@ def test_a_bad_key_is_one_line_that_names_the_nearest(project, data, changes, wo
 
 def test_a_damaged_picture_stops_its_own_jobs_and_says_which_file(project, data):
     broken = project.archive / "broken.tif"
-    broken.write_bytes((data / "em_vnc_stack2_unlabelled").glob("*.tif").__next__().read_bytes()[:9000])
+    broken.write_bytes(
+        (data / "em_vnc_stack2_unlabelled").glob("*.tif").__next__().read_bytes()[:9000]
+    )
     rows = [good_row(data), good_row(data, slide="s1", image=broken, labels="", split="")]
     text = "\n".join("\t".join(map(str, row)) for row in rows)
     (project.archive / "slides.tsv").write_text(f"slide\timage\tlabels\tsplit\tgroup\n{text}\n")

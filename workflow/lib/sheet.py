@@ -122,17 +122,14 @@ def _find(where: str, slide: str, column: str, path: str, data: str) -> str:
 
 
 def _check_groups(path: str, rows: dict[str, Row]) -> None:
-    """No group (patient, animal, plate) may be on both sides of a split: scores would be too good.
-
-    train and val count as one side, since folds divide them by group anyway.
-    """
-    side: dict[str, Row] = {}
+    """No group (patient, animal, plate) may be in two splits: scores would be too good."""
+    first: dict[str, Row] = {}
     for row in rows.values():
         if not row.group or not row.split:
             continue
-        first = side.setdefault(row.group, row)
-        if (first.split == "test") != (row.split == "test"):
+        other = first.setdefault(row.group, row)
+        if other.split != row.split:
             raise ValueError(
-                f"{path}: group {row.group!r} is in {first.split} (slide {first.slide}) and in "
-                f"{row.split} (slide {row.slide}); move all its slides to one side"
+                f"{path}: group {row.group!r} is in {other.split} (slide {other.slide}) and in "
+                f"{row.split} (slide {row.slide}); move all its slides to one split"
             )

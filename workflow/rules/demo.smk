@@ -3,12 +3,12 @@ rule make_demo_slide:
     output:
         image="resources/demo/slide{number}.ome.tif",
         labels="resources/demo/slide{number}_labels.ome.tif",
-    wildcard_constraints:
-        number=r"\d+",
     log:
         "logs/make_demo_slide/{number}.log",
     benchmark:
         "benchmarks/make_demo_slide/{number}.tsv"
+    wildcard_constraints:
+        number=r"\d+",
     conda:
         "../../envs/cpu.yaml"
     threads: 1

@@ -9,14 +9,18 @@ rule write_report:
             for slide in SLIDES
         ],
         scores=[
-            f"results/scores/{model}/{slide}.json" for model in MODELS for slide in REFERENCED
+            f"results/scores/{model}/{slide}.json"
+            for model in MODELS
+            for slide in REFERENCED
         ],
         models=[f"results/models/{model}/package/plan.yaml" for model in MODELS],
     output:
         report=report(
             "results/report.html", caption="../report/report.rst", category="Results"
         ),
-        table=report("results/scores.tsv", caption="../report/scores.rst", category="Results"),
+        table=report(
+            "results/scores.tsv", caption="../report/scores.rst", category="Results"
+        ),
     log:
         "logs/write_report.log",
     benchmark:

@@ -45,7 +45,10 @@ def object_scores(agreement: Agreement, iou_threshold: float) -> dict:
     matches = [
         (rows[r, rc], columns[s, sc])
         for (r, rc, s, sc), both in agreement.pairs.items()
-        if r and s and rc and rc == sc
+        if r
+        and s
+        and rc
+        and rc == sc
         and both / (reference[r, rc] + segmented[s, sc] - both) >= iou_threshold
     ]
     graph = csr_array(
@@ -81,14 +84,18 @@ def partition_scores(agreement: Agreement) -> dict:
     if table is None:
         return {"rand": None, "information": None}
     with np.errstate(invalid="ignore"):  # objects of one pixel have no pairs
-        error, split, merge = np.nan_to_num(adapted_rand_error(table=table), nan=1.0)
+        _, split, merge = np.nan_to_num(adapted_rand_error(table=table), nan=1.0)
     p = table / table.sum()
     nothing = np.empty(0)
     splits, merges = variation_of_information(nothing, nothing, table=p)
     entropies = [_entropy_bits(np.ravel(p.sum(axis=axis))) for axis in (0, 1)]
     shared = max(0.0, entropies[1] - float(merges))
     return {
-        "rand": {"f1": float(1 - error), "split": float(split), "merge": float(merge)},
+        "rand": {
+            "f1": float(2 * split * merge / (split + merge)) if split + merge else 0.0,
+            "split": float(split),
+            "merge": float(merge),
+        },
         "information": {
             "f1": 2 * shared / sum(entropies) if sum(entropies) > 0 else 1.0,
             "splits_bits": max(0.0, float(splits)),

@@ -104,9 +104,7 @@ def read_mirrored(
     return part
 
 
-def read_clipped(
-    array, block: Block, halo: Sequence[int]
-) -> tuple[np.ndarray, tuple[slice, ...]]:
+def read_clipped(array, block: Block, halo: Sequence[int]) -> tuple[np.ndarray, tuple[slice, ...]]:
     """Read a block with a halo that ends at the picture's border.
 
     halo: pixels per axis. Returns the pixels, and where the block lies in them.

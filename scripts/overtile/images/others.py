@@ -51,7 +51,7 @@ def open_nifti(path: Path) -> RawImage:
             raise InputError(f"{path}: is {type(image).__name__}; allowed: NIfTI-1 or NIfTI-2")
         shape = image.shape
         refuse_empty(path, shape)
-        if not 2 <= sum(n > 1 for n in shape) or len(shape) > 3 and max(shape[3:]) > 1:
+        if not sum(n > 1 for n in shape) >= 2 or len(shape) > 3 and max(shape[3:]) > 1:
             raise InputError(
                 f"{path}: has shape {shape}; allowed: one volume (x, y, z); split it into files"
             )

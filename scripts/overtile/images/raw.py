@@ -36,7 +36,8 @@ class RawImage:
 
     shape: (c, z, y, x). pixel_size_um: (z, y, x) or None where the file does not say.
     array: indexed by slices in the file's own axis order; order: for c, z, y and x, which of its
-    axes holds it, or None. has_palette: values are indices into a colour table, fit for labels only.
+    axes holds it, or None. has_palette: values are indices into a colour table,
+    fit for labels only.
     """
 
     path: Path

@@ -144,9 +144,8 @@ def _pixel_size_um(tif, series) -> tuple[float, float, float] | None:
 def _svs_properties(tif) -> dict:
     """The key-value pairs in an Aperio description, e.g. MPP, micrometres per pixel."""
     parts = tif.pages[0].description.split("|")[1:]
-    return dict(
-        (key.strip(), value.strip()) for key, _, value in (p.partition("=") for p in parts)
-    )
+    pairs = (part.partition("=") for part in parts)
+    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def _imagej_pixel_size_um(tif) -> tuple[float, float, float] | None:

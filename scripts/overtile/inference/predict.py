@@ -52,7 +52,7 @@ def predict_box(
     stop: Sequence[int],
     tile_px: int,
 ) -> np.ndarray:
-    """Class probabilities, (classes, *box) float32, of the box [start, stop) of an array's last axes.
+    """Class probabilities, (classes, *box) float32, of the box [start, stop) of the last axes.
 
     array: normalised pixels, (c, *leading, *px); it is mirrored at its own borders only. The
     network's axes are those of the box; leading indexes the axes between c and them.
@@ -70,9 +70,7 @@ def predict_box(
         source = tuple(
             slice(lo - t, b - t) for lo, t, b in zip(low, tile.start, tile.stop, strict=True)
         )
-        target = tuple(
-            slice(lo - a, b - a) for lo, a, b in zip(low, start, tile.stop, strict=True)
-        )
+        target = tuple(slice(lo - a, b - a) for lo, a, b in zip(low, start, tile.stop, strict=True))
         result[(slice(None), *target)] = output[(slice(None), *source)]
     return result
 

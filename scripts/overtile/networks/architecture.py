@@ -52,7 +52,9 @@ class Architecture:
         return tuple(p[0] for p in pairs), tuple(p[1] for p in pairs)
 
     def _axis(self, wanted: int, axis: int) -> tuple[int, int]:
-        levels = [(p[axis], 2 * (k[axis] - 1)) for p, k in zip(self.pools, self.kernels)]
+        levels = [
+            (p[axis], 2 * (k[axis] - 1)) for p, k in zip(self.pools, self.kernels[:-1], strict=True)
+        ]
         bottom = wanted
         for factor, lost in levels:
             bottom = -(-(bottom + lost) // factor)

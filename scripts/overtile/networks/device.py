@@ -29,6 +29,8 @@ def choose_device(device: str, precision: str, threads: int) -> Device:
     Raises InputError if CUDA is asked for and not there: never hours on the processor by accident.
     """
     torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
     if device == "cuda" and not torch.cuda.is_available():
         build = torch.version.cuda or "a build without CUDA"
         raise InputError(
@@ -41,9 +43,7 @@ def choose_device(device: str, precision: str, threads: int) -> Device:
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
     if device == "cuda":
-        # On the processor oneDNN repeats itself without this, and would be switched off by it.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False

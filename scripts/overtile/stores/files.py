@@ -49,7 +49,7 @@ def read_json(path: Path) -> dict:
 
 
 def read_yaml(path: Path) -> dict:
-    """Read a YAML file that holds a mapping; raise InputError if it is missing or something else."""
+    """Read a YAML file that holds a mapping; raise InputError if it is anything else."""
     import yaml
 
     try:

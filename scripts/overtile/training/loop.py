@@ -42,9 +42,7 @@ def train_fold(
     (folder / DONE).unlink(missing_ok=True)
     torch.manual_seed(plan["seed"] + fold)
     architecture = Architecture.from_dict(plan["architecture"])
-    network = UNet(architecture).to(
-        device.torch, memory_format=CHANNELS_LAST[architecture.ndim]
-    )
+    network = UNet(architecture).to(device.torch, memory_format=CHANNELS_LAST[architecture.ndim])
     optimiser = _optimiser(plan, network)
     state = load_checkpoint(folder / CHECKPOINT, key)
     history: list[dict] = []

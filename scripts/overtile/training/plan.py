@@ -101,9 +101,8 @@ def make_plan(
     settings: keys of one entry of `models` in the configuration.
     """
     slides = [fingerprint(store) for store in (*train, *validation)]
-    names = [
-        s.label("reference").label_classes().attributes["class_names"] for s in (*train, *validation)
-    ]
+    classes = [s.label("reference").label_classes() for s in (*train, *validation)]
+    names = [c.attributes["class_names"] for c in classes]
     refuse_mixed(slides, names)
     ndim = settings["ndim"]
     if len(settings["tile_px"]) != ndim:

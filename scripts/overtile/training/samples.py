@@ -71,7 +71,8 @@ class TileSampler:
         centre = rng.uniform(0, np.array(shape[-ndim:]) - 1)
         places = sample_coordinates(rng, centre, self._input, self._spacing, self._augmentation)
         image, target, weights = cut(slide, leading, places, self._output)
-        image = change_intensity(rng, normalise(image, slide.image.mean, slide.image.std), self._augmentation)
+        image = normalise(image, slide.image.mean, slide.image.std)
+        image = change_intensity(rng, image, self._augmentation)
         return Tile(image, target, weights)
 
     def batches(self, first_step: int, last_step: int) -> Iterator[Tile]:
@@ -123,9 +124,7 @@ def cut(
     return image, np.where(ignored, 0, target), np.where(ignored, 0, weight).astype(np.float32)
 
 
-def validation_tiles(
-    slides: Sequence[Slide], plan: dict
-) -> Iterator[Tile]:
+def validation_tiles(slides: Sequence[Slide], plan: dict) -> Iterator[Tile]:
     """Undistorted tiles of the validation slides, spread evenly, the same in every epoch."""
     output = tuple(plan["tile_output_px"])
     ndim = len(output)
@@ -146,7 +145,8 @@ def validation_tiles(
             for axis, (c, n) in enumerate(zip(corner[-ndim:], shape[-ndim:], strict=True)):
                 beyond = np.arange(output[axis]) + c >= n
                 inside[(slice(None),) * axis + (beyond,)] = False
-            tile = Tile(normalise(image, slide.image.mean, slide.image.std), target, np.where(inside, weights, 0))
+            image = normalise(image, slide.image.mean, slide.image.std)
+            tile = Tile(image, target, np.where(inside, weights, 0))
             yield stack([tile])
 
 
