@@ -79,7 +79,7 @@ def run(args):
     if args.kind != "semantic" and len(names) != 2:
         raise InputError(f"--classes: {len(names)} names; kind {args.kind} has 2 classes")
     if folder.parent.name == "labels" and (folder.parent.parent / "zarr.json").exists():
-        picture = Store.open(folder.parent.parent)
+        picture = Store.open(folder.parent.parent, "picture")
         if picture.shape != raw.shape[1:]:
             raise InputError(
                 f"{raw.path}: labels are {raw.shape[1:]} (z, y, x) px, but the picture "

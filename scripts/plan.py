@@ -42,8 +42,8 @@ def run(args):
         raise InputError(
             "--images: no training slides; give rows of the sheet a labels file and split 'train'"
         )
-    train = [Store.open(path) for path in args.images]
-    validation = [Store.open(path) for path in args.validation]
+    train = [Store.open(path, "picture") for path in args.images]
+    validation = [Store.open(path, "picture") for path in args.validation]
     groups = args.groups or [store.name for store in train]
     if len(groups) != len(train):
         raise InputError(f"--groups: {len(groups)} groups for {len(train)} slides; give as many")

@@ -39,7 +39,7 @@ def run(args):
 
     if args.block_px < 1:
         raise InputError(f"--block-px: is {args.block_px}; allowed: 1 and above")
-    image = Store.open(args.image)
+    image = Store.open(args.image, "picture")
     device = choose_device(args.device, args.precision, args.threads)
     predictor = Predictor(args.model, device)
     key = digest_of(

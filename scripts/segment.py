@@ -25,7 +25,7 @@ def run(args):
     from overtile.stores.digest import digest_of
     from overtile.stores.store import Store, store_path
 
-    probabilities = Store.open(args.probabilities)
+    probabilities = Store.open(args.probabilities, "probabilities")
     key = digest_of(probabilities.digest, code_digest(__file__))
     write_segmentation(probabilities, store_path(args.segmentation), key)
 

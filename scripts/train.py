@@ -49,8 +49,8 @@ def run(args):
         )
     slides = {}
     for image, weights in zip(args.images, args.weights, strict=True):
-        store = Store.open(image)
-        slides[store.name] = Slide.open(store, Store.open(weights))
+        store = Store.open(image, "picture")
+        slides[store.name] = Slide.open(store, Store.open(weights, "weights"))
     fold = plan["folds"][args.fold]
     missing = [name for name in fold["train"] + fold["validation"] if name not in slides]
     if missing:

@@ -30,6 +30,7 @@ def assert_reads(path: Path, expected: np.ndarray) -> None:
     pixels = read_all(raw)
     np.testing.assert_array_equal(pixels, expected)
     assert pixels.dtype == raw.dtype == expected.dtype
+    assert pixels.dtype.isnative
     assert raw.shape[1:] == expected.shape[1:]
     box = tuple(slice(n // 3, n // 3 + max(1, n // 2)) for n in raw.shape[1:])
     np.testing.assert_array_equal(raw.read(box), expected[(slice(None), *box)])
@@ -264,6 +265,14 @@ def test_a_nifti_volume_turns_from_x_y_z_to_z_y_x(tmp_path, name, dtype, kind):
     write_nifti(tmp_path / name, voxels, (0.25, 0.5, 2.0), "mm", kind)
     assert_reads(tmp_path / name, voxels.transpose()[None])
     assert open_raw(tmp_path / name).pixel_size_um == pytest.approx((2000, 500, 250))
+
+
+def test_a_big_endian_nifti_reads_in_the_byte_order_of_this_machine(tmp_path):
+    header = nibabel.Nifti1Header(endianness=">")
+    header.set_data_dtype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(VOLUME, np.eye(4), header), tmp_path / "a.nii")
+    assert nibabel.load(tmp_path / "a.nii").header.endianness == ">"
+    assert_reads(tmp_path / "a.nii", VOLUME.transpose()[None])
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("micron", 1), ("meter", 1e6), ("unknown", 1e3)])

@@ -63,12 +63,21 @@ def test_statistics_add_up_over_any_cut(flat, cut):
     records = [block_statistics(p) for p in (pixels[:, :, :cut], pixels[:, :, cut:]) if p.size]
     mean, std = mean_and_std(records)
     np.testing.assert_allclose(mean, pixels.mean(axis=(1, 2, 3)), rtol=1e-12)
-    np.testing.assert_allclose(std, pixels.std(axis=(1, 2, 3)), rtol=1e-6, atol=1e-2)
+    np.testing.assert_allclose(std, pixels.std(axis=(1, 2, 3)), rtol=1e-9)
 
 
-def test_a_constant_picture_deviates_by_nothing(tmp_path):
-    store = ingest(np.full((1, 1, 5, 5), 7, dtype=np.uint8), tmp_path / "s")
-    assert (store.attributes["mean"], store.attributes["std"]) == ([7.0], [0.0])
+@pytest.mark.parametrize(("dtype", "level"), [("int32", 2**31 - 100), ("float32", 1e6)])
+def test_a_bright_flat_picture_keeps_its_small_deviation(tmp_path, small_blocks, dtype, level):
+    pixels = (level + np.random.default_rng(2).integers(-2, 3, (1, 1, 40, 37))).astype(dtype)
+    store = ingest(pixels, tmp_path / "s")
+    exact = pixels.astype(float)
+    assert store.attributes["std"] == pytest.approx([exact.std()], rel=1e-9)
+
+
+@pytest.mark.parametrize("value", [np.uint8(7), np.float32(0.1)])
+def test_a_constant_picture_deviates_by_nothing(tmp_path, small_blocks, value):
+    store = ingest(np.full((1, 1, 40, 37), value), tmp_path / "s")
+    assert (store.attributes["mean"], store.attributes["std"]) == ([float(value)], [0.0])
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 40, 37), (1, 7, 21, 18)])

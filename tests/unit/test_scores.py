@@ -173,6 +173,11 @@ def test_below_half_a_match_gives_way_where_that_makes_more_matches():
     assert objects(reference, segmented, 0.3)["matched"] == 2
 
 
+def test_two_cells_in_one_segment_are_one_match_whatever_else_is_split():
+    reference, segmented = [[1, 1, 2, 2, 3, 3]], [[5, 5, 5, 5, 6, 7]]
+    assert objects(reference, segmented, 0.3)["matched"] == 2
+
+
 @pytest.mark.parametrize(("both", "union"), [(11, 20), (7, 10), (3, 10), (14, 25), (1, 3)])
 def test_an_overlap_of_exactly_the_threshold_matches(both, union):
     reference = np.ones((1, union), dtype=int)

@@ -143,6 +143,12 @@ def test_ignored_labels_weigh_nothing_and_are_no_cell(tmp_path):
     np.testing.assert_array_equal(found, [[[1.5, 0.75, 0, 0], [0.75, 0.75, 0.75, 0]]])
 
 
+def test_ignored_labels_between_two_cells_weigh_nothing_either(tmp_path):
+    found = streamed(np.array([[[1, 9, 0, 2]]]), tmp_path, (1.0, 1.0), ignore=9).ravel()
+    assert found[1] == 0
+    assert (found[[0, 2, 3]] > [1.5, 0.75, 1.5]).all()
+
+
 def test_class_weights_go_to_their_classes(tmp_path):
     weights = WEIGHTS | {"class_weights": [0.125, 4.0]}
     found = streamed(CASES["one cell"], tmp_path, (1.0, 1.0), weights)

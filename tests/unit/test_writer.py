@@ -43,7 +43,7 @@ def write(folder, picture=PICTURE, key="k", killed_after=None, workers=1, **attr
     except KilledError:
         return computed
     assert sum(record["sum"] for record in writer.records("0")) == picture.sum()
-    writer.commit(OME, pixel_size_um=None, **attributes)
+    writer.commit(OME, holds="labels", pixel_size_um=None, **attributes)
     return computed
 
 

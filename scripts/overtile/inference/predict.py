@@ -132,6 +132,7 @@ def write_probabilities(
     pixel_size_um = image.attributes["pixel_size_um"]
     writer.commit(
         multiscale_attributes(folder.name, AXES, [(1, 1, 1)], pixel_size_um, is_label=False),
+        holds="probabilities",
         pixel_size_um=pixel_size_um,
         class_names=predictor.plan["classes"],
         scale=1 / QUANTISATION,

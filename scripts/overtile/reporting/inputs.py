@@ -192,7 +192,7 @@ def _find_stores(folder: Path | None) -> dict[str, Store]:
         return {}
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give the one with the slides' stores")
-    stores = [Store.open(root) for root in sorted(folder.glob(f"*.ome.zarr/{ROOT}"))]
+    stores = [Store.open(root, "picture") for root in sorted(folder.glob(f"*.ome.zarr/{ROOT}"))]
     return {store.name: store for store in stores}
 
 

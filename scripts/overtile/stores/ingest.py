@@ -28,21 +28,29 @@ def stored_dtype(path: Path, dtype: np.dtype) -> np.dtype:
 
 
 def block_statistics(pixels: np.ndarray) -> dict:
-    """Count, sum and sum of squares per channel of a (c, z, y, x) block, as JSON numbers."""
+    """Count, mean and sum of squared deviations per channel of a (c, z, y, x) block, for JSON."""
     flat = pixels.reshape(len(pixels), -1).astype(np.float64)
+    # Means are taken from the first value on, so that a constant picture deviates by exactly 0.
+    mean = flat[:, 0] + (flat - flat[:, :1]).mean(axis=1)
     return {
         "count": flat.shape[1],
-        "sum": flat.sum(axis=1).tolist(),
-        "sum_of_squares": np.square(flat).sum(axis=1).tolist(),
+        "mean": mean.tolist(),
+        "squared_deviations": np.square(flat - mean[:, None]).sum(axis=1).tolist(),
     }
 
 
 def mean_and_std(records: Sequence[dict]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation per channel, from the blocks' sums."""
-    count = sum(r["count"] for r in records)
-    mean = np.sum([r["sum"] for r in records], axis=0) / count
-    squares = np.sum([r["sum_of_squares"] for r in records], axis=0) / count
-    return mean.tolist(), np.sqrt(np.maximum(squares - mean**2, 0)).tolist()
+    """Mean and standard deviation per channel, from those of the blocks.
+
+    Deviations are summed, not squares: sums of squares lose the deviation of bright, flat pictures.
+    Source: Chan, Golub and LeVeque 1983, doi:10.1080/00031305.1983.10483115.
+    """
+    counts = np.array([[r["count"]] for r in records], dtype=np.float64)
+    means = np.array([r["mean"] for r in records])
+    mean = means[0] + (counts * (means - means[0])).sum(axis=0) / counts.sum()
+    within = np.sum([r["squared_deviations"] for r in records], axis=0)
+    between = (counts * np.square(means - mean)).sum(axis=0)
+    return mean.tolist(), np.sqrt((within + between) / counts.sum()).tolist()
 
 
 def write_picture(
@@ -82,6 +90,7 @@ def write_picture(
     mean, std = mean_and_std(writer.records("0"))
     writer.commit(
         multiscale_attributes(writer.path.name, AXES, factors, pixel_size_um, is_label=False),
+        holds="picture",
         pixel_size_um=list(pixel_size_um) if pixel_size_um else None,
         channels=list(channels) if channels else None,
         mean=mean,

@@ -46,12 +46,13 @@ def write_classes(
     factors = add_pyramid(writer, AXES, pixel_size_um, is_label=True)
     writer.commit(
         multiscale_attributes("classes", AXES, factors, pixel_size_um, is_label=True),
+        holds="classes",
         pixel_size_um=list(pixel_size_um) if pixel_size_um else None,
         class_names=list(class_names),
         class_counts=counts[: len(class_names)].tolist(),
         ignored=int(counts[IGNORE]),
     )
-    return Store.open(folder)
+    return Store.open(folder, "classes")
 
 
 def write_objects(
@@ -83,6 +84,7 @@ def write_objects(
     factors = add_pyramid(writer, AXES, pixel_size_um, is_label=True)
     writer.commit(
         multiscale_attributes(folder.name, AXES, factors, pixel_size_um, is_label=True),
+        holds="labels",
         pixel_size_um=pixel_size_um,
         kind=kind,
         objects=count,

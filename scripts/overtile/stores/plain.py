@@ -17,7 +17,7 @@ def open_labels(path: Path, kind: str) -> Iterator[Store]:
     """
     path = Path(path)
     if path.is_dir() or path.name == ROOT or not path.exists():
-        yield Store.open(path)
+        yield Store.open(path, "labels")
         return
     from overtile.images.opening import open_raw
 

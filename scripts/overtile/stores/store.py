@@ -29,13 +29,18 @@ class Store:
     attributes: dict
 
     @classmethod
-    def open(cls, path: str | Path) -> "Store":
-        """Open a store by its folder or root file; raise InputError if it was never committed."""
+    def open(cls, path: str | Path, holds: str | None = None) -> "Store":
+        """Open a store by its folder or root file.
+
+        holds: what it must hold: picture, labels, classes, weights or probabilities; None for any.
+        Raises InputError if it holds something else, or was never committed.
+        """
         folder = store_path(path)
         try:
             root = json.loads((folder / ROOT).read_text())
             own = root["attributes"]["overtile"]
-            return cls(folder, {"ome": root["attributes"]["ome"], **own})
+            store = cls(folder, {"ome": root["attributes"]["ome"], **own})
+            found = own["holds"]
         except FileNotFoundError:
             raise InputError(
                 f"{folder}: no finished store here (its {ROOT} is missing); make it first"
@@ -45,6 +50,9 @@ class Store:
                 f"{folder}: not a store of this project (no 'overtile' in {ROOT}); "
                 "make it with scripts/ingest.py"
             ) from None
+        if holds not in (None, found):
+            raise InputError(f"{folder}: holds {found}; give a store that holds {holds}")
+        return store
 
     @cached_property
     def array(self) -> zarr.Array:
@@ -92,8 +100,8 @@ class Store:
 
     def label(self, name: str) -> "Store":
         """A label store that lies inside this one."""
-        return Store.open(self.path / "labels" / name)
+        return Store.open(self.path / "labels" / name, "labels")
 
     def label_classes(self) -> "Store":
         """The class map that lies inside a label store."""
-        return Store.open(self.path / "classes")
+        return Store.open(self.path / "classes", "classes")

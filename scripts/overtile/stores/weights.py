@@ -59,6 +59,7 @@ def write_weights(
     writer.fill("0", weigh, "border weights")
     writer.commit(
         multiscale_attributes(folder.name, AXES, [(1, 1, 1)], pixel_size_um, is_label=False),
+        holds="weights",
         pixel_size_um=pixel_size_um,
         weights=weights,
         spacing=list(spacing),

@@ -108,12 +108,14 @@ class StoreWriter:
         """The journal's records of all blocks of an array, in raster order."""
         return [self._journal.get(_entry(name, block)) for block in self.blocks(name)]
 
-    def commit(self, ome: dict, **attributes: object) -> None:
+    def commit(self, ome: dict, holds: str, **attributes: object) -> None:
         """Write the root: from now on the store exists.
 
-        ome: OME-Zarr metadata. attributes: what else is known, all of it fixed by the content, so
-        that the same content gives the same bytes. The digest covers both.
+        ome: OME-Zarr metadata. holds: what kind of store it is, see `Store.open`. attributes: what
+        else is known, all of it fixed by the content, so that the same content gives the same
+        bytes. The digest covers all of it.
         """
+        attributes = {"holds": holds, **attributes}
         pixels = digest_of_digests(record["sha256"] for record in self.records("0"))
         digest = digest_of_digests([pixels, repr(ome), repr(attributes)])
         own = {"digest": digest, **attributes}
