@@ -42,4 +42,4 @@ lock: env  ## Lock the direct requirements anew
 	uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --no-emit-index-url --no-annotate --upgrade --custom-compile-command "make lock" envs/requirements.in -o envs/requirements.txt
 
 clean:  ## Remove results, logs and the demonstration archive, not the environment
-	rm -rf results logs resources .snakemake .pytest_cache .hypothesis .ruff_cache
+	rm -rf results logs resources benchmarks/*/ benchmarks/*.tsv .snakemake .pytest_cache .hypothesis .ruff_cache

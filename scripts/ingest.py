@@ -59,7 +59,9 @@ def run(args):
             raise InputError(
                 f"--pixel-size-um: has {len(args.pixel_size_um)} values; allowed: Y X or Z Y X"
             )
-        size = tuple([1.0, *args.pixel_size_um][-3:])
+        # ASSUME: planes are as far apart as pixels where neither the file nor the user says.
+        z_um = size[0] if size else args.pixel_size_um[0]
+        size = tuple([z_um, *args.pixel_size_um][-3:])
     given = [
         digest_file(raw.path),
         code_digest(__file__),
@@ -76,6 +78,11 @@ def run(args):
     values = args.values or list(range(len(names)))
     if len(values) != len(names):
         raise InputError(f"--values: {len(values)} values for {len(names)} classes; give as many")
+    if args.kind == "semantic" and len({*values, args.ignore}) != len(values) + 1:
+        raise InputError(
+            f"--values: {' '.join(map(str, values))} with --ignore {args.ignore} names a value "
+            "twice; each raw label means one thing"
+        )
     if args.kind != "semantic" and len(names) != 2:
         raise InputError(f"--classes: {len(names)} names; kind {args.kind} has 2 classes")
     if folder.parent.name == "labels" and (folder.parent.parent / "zarr.json").exists():

@@ -19,9 +19,9 @@ def build_parser():
 def run(args):
     """Copy plan and weights, write the card."""
     from overtile.inference.package import write_package
-    from overtile.stores.files import read_yaml
+    from overtile.training.plan import read_plan
 
-    write_package(read_yaml(args.plan), args.folds, args.package)
+    write_package(read_plan(args.plan), args.folds, args.package)
 
 
 def main(arguments=None):

@@ -37,17 +37,19 @@ def run(args):
     from overtile.stores.files import read_yaml, write_yaml
     from overtile.stores.store import Store
     from overtile.training.plan import make_plan
+    from overtile.training.settings import read_settings
 
     if not args.images:
         raise InputError(
             "--images: no training slides; give rows of the sheet a labels file and split 'train'"
         )
+    settings = read_settings(read_yaml(args.settings), str(args.settings))
     train = [Store.open(path, "picture") for path in args.images]
     validation = [Store.open(path, "picture") for path in args.validation]
     groups = args.groups or [store.name for store in train]
     if len(groups) != len(train):
         raise InputError(f"--groups: {len(groups)} groups for {len(train)} slides; give as many")
-    write_yaml(args.plan, make_plan(train, validation, groups, read_yaml(args.settings)))
+    write_yaml(args.plan, make_plan(train, validation, groups, settings))
 
 
 def main(arguments=None):

@@ -35,12 +35,12 @@ def run(args):
     from overtile.errors import InputError
     from overtile.networks.device import choose_device
     from overtile.stores.digest import digest_of
-    from overtile.stores.files import read_yaml
     from overtile.stores.store import Store
     from overtile.training.loop import train_fold
+    from overtile.training.plan import read_plan
     from overtile.training.samples import Slide
 
-    plan = read_yaml(args.plan)
+    plan = read_plan(args.plan)
     if not 0 <= args.fold < len(plan["folds"]):
         raise InputError(f"--fold: is {args.fold}; allowed: 0 to {len(plan['folds']) - 1}")
     if len(args.images) != len(args.weights):
@@ -50,6 +50,8 @@ def run(args):
     slides = {}
     for image, weights in zip(args.images, args.weights, strict=True):
         store = Store.open(image, "picture")
+        if store.name in slides:
+            raise InputError(f"--images: two slides are called {store.name}; rename one")
         slides[store.name] = Slide.open(store, Store.open(weights, "weights"))
     fold = plan["folds"][args.fold]
     missing = [name for name in fold["train"] + fold["validation"] if name not in slides]

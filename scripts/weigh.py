@@ -21,7 +21,7 @@ def build_parser():
     )
     parser.add_argument(
         "--class-weights",
-        type=float,
+        type=cli.not_negative,
         nargs="+",
         metavar="WEIGHT",
         help="w_c of background and each class; without it they balance this slide's classes",
@@ -38,15 +38,15 @@ def run(args):
     from overtile.errors import InputError
     from overtile.geometry.borders import class_weights
     from overtile.stores.digest import digest_of
-    from overtile.stores.files import read_yaml
     from overtile.stores.plain import open_labels
     from overtile.stores.store import store_path
     from overtile.stores.weights import write_weights
+    from overtile.training.plan import read_plan
 
     with open_labels(args.labels, "instances") as reference:
         attributes = reference.label_classes().attributes
         if args.plan:
-            plan = read_yaml(args.plan)
+            plan = read_plan(args.plan)
             weights, spacing = plan["weights"], plan["spacing"]
         else:
             balanced = class_weights(attributes["class_counts"])

@@ -77,6 +77,14 @@ def positive(text: str) -> float:
     return value
 
 
+def not_negative(text: str) -> float:
+    """An argparse type: a finite number, 0 or above."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"is {text}; allowed: a number of 0 or above")
+    return value
+
+
 def path(text: str) -> Path:
     """An argparse type: a path."""
     return Path(text)

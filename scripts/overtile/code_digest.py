@@ -42,18 +42,19 @@ def code_digest(script: str | Path) -> str:
 
 @cache
 def _tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"))
-
-
-@cache
-def _meaning(file: Path) -> str:
+    """The syntax tree without docstrings."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
             kept = [child for child in body if not _is_text(child)]
             node.body = kept or [ast.Pass()]
-    return ast.unparse(tree)
+    return tree
+
+
+@cache
+def _meaning(file: Path) -> str:
+    return ast.unparse(_tree(file))
 
 
 def _is_text(node: ast.AST) -> bool:

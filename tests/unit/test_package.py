@@ -17,6 +17,7 @@ PLAN = {
     "classes": ["background", "cell"],
     "architecture": ARCHITECTURE.to_dict(),
     "tile_input_px": [20, 20],
+    "tile_output_px": [4, 4],
     "slides": [{"slide": "<b>one</b>", "pixel_size_um": None}],
     "loss": "cross_entropy",
     "weights": {"w0": 10, "sigma_px": 5},
@@ -73,7 +74,7 @@ def test_weights_changed_after_training_are_not_packaged(fold, tmp_path):
 
 def test_a_training_plan_is_no_package(tmp_path):
     (tmp_path / "plan.yaml").write_text("classes: [a, b]\n")
-    with pytest.raises(InputError, match="names no weights"):
+    with pytest.raises(InputError, match="no packaged model"):
         read_package(tmp_path)
 
 

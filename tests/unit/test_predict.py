@@ -55,7 +55,7 @@ def test_tiles_of_a_picture_equal_the_whole(shape, norm, tile_px):
     run, a = make_network(2, 2, norm)
     picture = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
     (block,) = plan_blocks(shape, shape)
-    tiled = predict_block(run, a, picture, block, tile_px)
+    tiled = predict_block(run, a, picture, block, (tile_px,) * 2)
     assert np.abs(tiled - whole(run, a, picture)).max() < 1e-5
 
 
@@ -65,7 +65,7 @@ def test_tiles_of_a_volume_equal_the_whole(spacing, tile_px):
     run, a = make_network(3, 2, spacing=spacing, channels=2)
     volume = np.random.default_rng(1).normal(size=(2, 9, 14, 23)).astype(np.float32)
     (block,) = plan_blocks(volume.shape[1:], volume.shape[1:])
-    tiled = predict_block(run, a, volume, block, tile_px)
+    tiled = predict_block(run, a, volume, block, (tile_px,) * 3)
     assert np.abs(tiled - whole(run, a, volume)).max() < 1e-5
 
 
@@ -74,7 +74,7 @@ def test_four_levels_and_blocks_that_begin_anywhere_equal_the_whole():
     picture = np.random.default_rng(2).normal(size=(1, 1, 150, 203)).astype(np.float32)
     expected = whole(run, a, picture)
     for block in plan_blocks((1, 150, 203), (1, 70, 90)):
-        part = predict_block(run, a, picture, block, 32)
+        part = predict_block(run, a, picture, block, (32, 32))
         assert np.abs(part - expected[(slice(None), *block.slices)]).max() < 1e-5
 
 
@@ -86,10 +86,14 @@ def test_a_shift_that_is_no_multiple_of_the_stride_would_be_seen():
 
 
 def test_tiles_begin_at_multiples_of_the_stride_and_cover_the_box():
-    tiles = tile_grid((5, 33), (40, 70), 20, (8, 8))
+    tiles = tile_grid((5, 33), (40, 70), (20, 20), (8, 8))
     assert all(n % 8 == 0 for tile in tiles for n in tile.start)
-    covered = {(y, x) for t in tiles for y in range(*t.slices[0].indices(99)[:2])
-               for x in range(*t.slices[1].indices(99)[:2])}
+    covered = {
+        (y, x)
+        for t in tiles
+        for y in range(*t.slices[0].indices(99)[:2])
+        for x in range(*t.slices[1].indices(99)[:2])
+    }
     assert covered >= {(y, x) for y in range(5, 40) for x in range(33, 70)}
 
 

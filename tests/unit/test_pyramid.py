@@ -53,7 +53,7 @@ def test_levels_written_in_blocks_equal_those_of_the_whole_picture(
     monkeypatch.setattr(layout, "PICTURE_SHARD", (1, 8, 8))
     monkeypatch.setattr(layout, "SMALLEST_LEVEL_PX", 8)
     picture = np.random.default_rng(0).integers(0, 1000, (1, 27, 33)).astype(np.uint16)
-    writer = StoreWriter(tmp_path / "s", "k")
+    writer = StoreWriter(tmp_path / "s", "k", "labels")
     array = writer.add_array("0", picture.shape, picture.dtype, "zyx")
     array[:] = picture
     factors = add_pyramid(writer, "zyx", None, is_label)

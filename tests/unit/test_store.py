@@ -16,11 +16,11 @@ AXES = ("z", "y", "x")
 @pytest.fixture
 def labels(tmp_path):
     folder = tmp_path / "s.ome.zarr" / "labels" / "reference"
-    writer = StoreWriter(folder, "key")
+    writer = StoreWriter(folder, "key", "labels")
     writer.add_array("0", (1, 3, 4), np.uint8, AXES)
     writer.fill("0", lambda block: (np.ones(block.shape), {}), "ones")
     ome = multiscale_attributes("reference", AXES, [(1, 1, 1)], (2.0, 0.5, 0.5), is_label=True)
-    writer.commit(ome, holds="labels", pixel_size_um=[2.0, 0.5, 0.5])
+    writer.commit(ome, pixel_size_um=[2.0, 0.5, 0.5])
     return folder
 
 

@@ -61,7 +61,9 @@ def test_weights_begin_with_the_variance_of_he_initialisation():
     assert layer.weight.std().item() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.02)
     up = network.grow[1][0]
     assert up.weight.std().item() == pytest.approx((2 / 128) ** 0.5, rel=0.02)
-    assert all((m.bias == 0).all() for m in network.modules() if getattr(m, "bias", None) is not None)
+    assert all(
+        (m.bias == 0).all() for m in network.modules() if getattr(m, "bias", None) is not None
+    )
 
 
 def test_dropout_sits_at_the_end_of_the_contracting_path_only():

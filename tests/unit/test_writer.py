@@ -29,7 +29,7 @@ def small_blocks(monkeypatch):
 def write(folder, picture=PICTURE, key="k", killed_after=None, workers=1, **attributes):
     """Write one array and commit; return the blocks computed. Dies after some, if asked to."""
     computed = []
-    writer = StoreWriter(folder, key)
+    writer = StoreWriter(folder, key, "labels")
     writer.add_array("0", picture.shape, picture.dtype, "zyx")
 
     def compute(block):
@@ -43,7 +43,7 @@ def write(folder, picture=PICTURE, key="k", killed_after=None, workers=1, **attr
     except KilledError:
         return computed
     assert sum(record["sum"] for record in writer.records("0")) == picture.sum()
-    writer.commit(OME, holds="labels", pixel_size_um=None, **attributes)
+    writer.commit(OME, pixel_size_um=None, **attributes)
     return computed
 
 
@@ -96,7 +96,7 @@ def test_another_key_starts_afresh(tmp_path):
 
 
 def test_another_key_may_bring_another_shape_and_dtype_and_no_old_level_stays(tmp_path):
-    writer = StoreWriter(tmp_path / "s", "old")
+    writer = StoreWriter(tmp_path / "s", "old", "labels")
     for level in ("0", "1", "2"):
         writer.add_array(level, (1, 9, 9), np.uint8, "zyx")
     write(tmp_path / "s", PICTURE.astype(np.float32)[:, :10], key="new")
@@ -108,7 +108,7 @@ def test_another_key_may_bring_another_shape_and_dtype_and_no_old_level_stays(tm
 
 def test_while_a_store_is_made_again_it_does_not_exist(tmp_path):
     write(tmp_path / "s")
-    StoreWriter(tmp_path / "s", "k")
+    StoreWriter(tmp_path / "s", "k", "labels")
     with pytest.raises(InputError, match=str(tmp_path / "s")):
         Store.open(tmp_path / "s")
 
@@ -178,3 +178,19 @@ def test_a_root_of_another_program_is_refused_by_name(tmp_path, text):
     (tmp_path / ROOT).write_text(text)
     with pytest.raises(InputError, match=f"{tmp_path}: not a store of this project"):
         Store.open(tmp_path)
+
+
+def test_a_folder_with_files_of_others_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "home" / "2023").mkdir(parents=True)
+    (tmp_path / "home" / "2023" / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match="has files that are not of a store .2023."):
+        StoreWriter(tmp_path / "home", "k", "picture")
+    assert (tmp_path / "home" / "2023" / "thesis.txt").read_text() == "precious"
+
+
+def test_a_store_of_another_kind_is_refused_and_left_alone(tmp_path):
+    write(tmp_path / "s")
+    root = root_bytes(tmp_path / "s")
+    with pytest.raises(InputError, match="holds labels, not picture"):
+        StoreWriter(tmp_path / "s", "other", "picture")
+    assert root_bytes(tmp_path / "s") == root

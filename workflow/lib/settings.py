@@ -19,10 +19,39 @@ def check_settings(values: dict, schema: dict, where: str) -> dict:
     where: the file to name in messages. Raises ValueError with one line that says what was found,
     what is allowed and, for an unknown key, which known one is nearest.
     """
+    models = values.get("models") if isinstance(values, dict) else None
+    if isinstance(models, dict):
+        values["models"] = {name: {} if m is None else m for name, m in models.items()}
     validator = _filling_validator()(schema)
     for error in sorted(validator.iter_errors(values), key=lambda e: list(map(str, e.path))):
         raise ValueError(f"{where}: {explain(error)}")
     return values
+
+
+def check_together(config: dict, where: str) -> None:
+    """Check what no schema can say: that keys fit each other. Raises ValueError, one line."""
+    labels = config["labels"]
+    classes, values = labels["classes"], labels["values"]
+    if labels["kind"] != "semantic" and len(classes) != 2:
+        raise ValueError(
+            f"{where}: labels.classes has {len(classes)} names, but kind {labels['kind']} has "
+            "background and one class; name two, or use kind semantic"
+        )
+    if values and len(values) != len(classes):
+        raise ValueError(
+            f"{where}: labels.values has {len(values)} values for {len(classes)} classes; "
+            "give one each"
+        )
+    if labels["kind"] == "semantic" and labels["ignore"] in (values or range(len(classes))):
+        raise ValueError(
+            f"{where}: labels.ignore is {labels['ignore']}, which is also a class; choose one"
+        )
+    for name, model in config["models"].items():
+        if len(model["tile_px"]) != model["ndim"]:
+            raise ValueError(
+                f"{where}: models.{name}.tile_px has {len(model['tile_px'])} values, but ndim is "
+                f"{model['ndim']}; give one edge per axis"
+            )
 
 
 def explain(error: jsonschema.ValidationError) -> str:
@@ -41,8 +70,11 @@ def explain(error: jsonschema.ValidationError) -> str:
             f"name {error.instance!r}{inside} is not allowed; use letters, digits, '-', '_' and "
             "'.', beginning with a letter or digit, at most 80"
         )
-    allowed = error.schema.get("description", "see config/README.md")
-    return f"{place or 'the whole'} is {error.instance!r}: {error.message}; meaning: {allowed}"
+    meaning = error.schema.get("description", "see config/README.md")
+    hint = ""
+    if error.validator == "type" and re.fullmatch(r"[\d.]+e-?\d+", str(error.instance)):
+        hint = "; YAML reads this as text: write a point, as in 1.0e-3"
+    return f"{place or 'the whole'} is {error.instance!r}: {error.message}{hint}; meaning: {meaning}"
 
 
 def nearest(word: str, allowed: list[str]) -> str:

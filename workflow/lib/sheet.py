@@ -11,7 +11,7 @@ REQUIRED = ("slide", "image")
 OPTIONAL = ("labels", "split", "group", "pixel_size_um")
 SPLITS = ("train", "val", "test", "")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-MADE_HERE = "resources/demo/"
+MADE_HERE = re.compile(r"resources/demo/slide\d+(_labels)?\.ome\.tif")
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,10 @@ def _find(where: str, slide: str, column: str, path: str, data: str) -> str:
         raise ValueError(f"{where}: slide {slide} has no {column}; name a file")
     if any(ord(c) < 32 or c in "{}" for c in path):
         raise ValueError(f"{where}: {column} {path!r} has braces or control characters; rename it")
-    full = path if path.startswith(MADE_HERE) else os.path.normpath(os.path.join(data, path))
-    if not path.startswith(MADE_HERE) and not os.path.isfile(full):
+    if MADE_HERE.fullmatch(path):
+        return path
+    full = os.path.normpath(os.path.join(data, path))
+    if not os.path.isfile(full):
         raise ValueError(
             f"{where}: {column} of slide {slide}: no file {full!r}; "
             "mend the path, or the key 'data' of the configuration"

@@ -4,6 +4,7 @@ import json
 import re
 import runpy
 import sys
+from hashlib import sha256
 from pathlib import Path
 from shlex import quote
 
@@ -13,22 +14,24 @@ from snakemake.exceptions import WorkflowError
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "lib"))
 
-from settings import check_settings, load_schema
+from settings import check_settings, check_together, load_schema
 from sheet import read_sheet
 
-
-def script(name):
-    """Path of a step's script, whatever folder the workflow runs in."""
-    return str(ROOT / "scripts" / name)
-
+# Not a parameter of rules: a clone that moves to another place reruns nothing.
+SCRIPTS = str(ROOT / "scripts")
 
 # The one library file read here; it needs nothing but the standard library.
-DIGEST = runpy.run_path(script("overtile/code_digest.py"))
+DIGEST = runpy.run_path(f"{SCRIPTS}/overtile/code_digest.py")
 
 
 def code_digest(name):
     """Digest of what a step computes: changed code reruns its rule, a changed comment does not."""
-    return DIGEST["code_digest"](script(name))
+    return DIGEST["code_digest"](f"{SCRIPTS}/{name}")
+
+
+def text_digest(name):
+    """Digest of a file that a script reads beside its code."""
+    return sha256(Path(SCRIPTS, name).read_bytes()).hexdigest()[:16]
 
 
 def find_sheet(path):
@@ -42,6 +45,7 @@ try:
         load_schema(ROOT / "workflow" / "schemas" / "config.schema.yaml"),
         "configuration",
     )
+    check_together(config, "configuration")
     SHEET = find_sheet(config["slides"])
     SLIDES = read_sheet(SHEET, config["data"])
     if not any(row.split == "train" for row in SLIDES.values()):

@@ -16,8 +16,7 @@ rule make_demo_slide:
         mem_mb=2000,
     params:
         code=code_digest("demo.py"),
-        script=script("demo.py"),
     shell:
-        "python {params.script:q} --seed {wildcards.number}"
+        "python {SCRIPTS:q}/demo.py --seed {wildcards.number}"
         " --image {output.image:q} --labels {output.labels:q}"
         " 2>&1 | tee {log:q}"

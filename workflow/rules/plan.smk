@@ -1,16 +1,24 @@
+localrules:
+    write_settings,
+
+
 rule write_settings:
     """Write one model's settings to a file: other models' changes do not concern it."""
     output:
         "results/models/{model}/settings.yaml",
     log:
         "logs/write_settings/{model}.log",
+    benchmark:
+        "benchmarks/write_settings/{model}.tsv"
     conda:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=100,
     params:
-        settings=lambda wildcards: json.dumps(MODELS[wildcards.model], indent=1),
+        settings=lambda wildcards: json.dumps(
+            MODELS[wildcards.model], indent=1, sort_keys=True
+        ),
     shell:
         "printf '%s\\n' {params.settings:q} > {output:q} 2> {log:q}"
 
@@ -35,9 +43,8 @@ rule plan_training:
         mem_mb=1000,
     params:
         code=code_digest("plan.py"),
-        script=script("plan.py"),
         groups=flags("--groups", [SLIDES[s].group or s for s in slides_of("train")]),
     shell:
-        "python {params.script:q} --images {input.images:q} --validation {input.validation:q}"
+        "python {SCRIPTS:q}/plan.py --images {input.images:q} --validation {input.validation:q}"
         " {params.groups} --settings {input.settings:q} --plan {output:q}"
         " 2>&1 | tee {log:q}"

@@ -15,7 +15,6 @@ rule segment_objects:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
     params:
         code=code_digest("segment.py"),
-        script=script("segment.py"),
     shell:
-        "python {params.script:q} --probabilities {input:q} --segmentation {output:q}"
+        "python {SCRIPTS:q}/segment.py --probabilities {input:q} --segmentation {output:q}"
         " 2>&1 | tee {log:q}"

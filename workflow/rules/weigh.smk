@@ -16,8 +16,7 @@ rule weigh_borders:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
         code=code_digest("weigh.py"),
-        script=script("weigh.py"),
     shell:
-        "python {params.script:q} --labels {input.labels:q} --plan {input.plan:q}"
+        "python {SCRIPTS:q}/weigh.py --labels {input.labels:q} --plan {input.plan:q}"
         " --weights {output:q}"
         " 2>&1 | tee {log:q}"

@@ -9,6 +9,9 @@ from overtile.geometry.spans import plan_blocks
 from overtile.progress import progress
 from overtile.stores.store import Store
 
+LARGEST_BLOCK = {"picture": (1, 2048, 2048), "volume": (16, 512, 512)}
+"""Edges (z, y, x) in px of what is counted at once: shards may be too large for that."""
+
 
 def compare(reference: Store, segmentation: Store, iou_threshold: float) -> dict:
     """All scores of a segmentation against its reference, and what they were made from.
@@ -29,7 +32,8 @@ def compare(reference: Store, segmentation: Store, iou_threshold: float) -> dict
         )
     agreement = Agreement(len(names))
     arrays = [store.array for store in stores]
-    blocks = plan_blocks(reference.shape, arrays[0].shards)
+    largest = LARGEST_BLOCK["picture" if reference.shape[0] == 1 else "volume"]
+    blocks = plan_blocks(reference.shape, np.minimum(arrays[0].shards, largest).tolist())
     with progress(len(blocks), "evaluate") as advance:
         for block in blocks:
             agreement.add(*(np.asarray(array[block.slices]) for array in arrays))

@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,7 @@ class RawImage:
     shape: (c, z, y, x). pixel_size_um: (z, y, x) or None where the file does not say.
     array: indexed by slices in the file's own axis order; order: for c, z, y and x, which of its
     axes holds it, or None. has_palette: values are indices into a colour table,
-    fit for labels only.
+    fit for labels only. channels_kept: those after them are transparency, and left out.
     """
 
     path: Path
@@ -46,12 +46,13 @@ class RawImage:
     pixel_size_um: tuple[float, float, float] | None
     channels: list[str] | None = None
     has_palette: bool = False
-    scale: Callable[[np.ndarray], np.ndarray] = lambda pixels: pixels
+    channels_kept: int | None = None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """(c, z, y, x) in pixels."""
-        return tuple(1 if axis is None else self.array.shape[axis] for axis in self.order)
+        c, *zyx = (1 if axis is None else self.array.shape[axis] for axis in self.order)
+        return (min(c, self.channels_kept or c), *zyx)
 
     @property
     def dtype(self) -> np.dtype:
@@ -71,7 +72,8 @@ class RawImage:
         extra = [axis for axis in range(pixels.ndim) if axis not in kept]
         pixels = pixels.transpose(extra + kept)[(0,) * len(extra)]
         missing = [i for i, axis in enumerate(self.order) if axis is None]
-        return self.scale(np.expand_dims(pixels, tuple(missing))).astype(self.dtype, copy=False)
+        pixels = np.expand_dims(pixels, tuple(missing))[: self.channels_kept]
+        return pixels.astype(self.dtype, copy=False)
 
 
 @contextmanager

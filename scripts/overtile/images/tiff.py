@@ -2,10 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
 
 from overtile.errors import InputError
 from overtile.images.raw import RawImage, refuse_damage, refuse_empty, refuse_large
@@ -51,6 +48,7 @@ def open_tiff(path: Path) -> RawImage:
         series = tif.series[0]
         shape, axes = series.shape, series.axes
         refuse_empty(path, shape)
+        _refuse_other_files(path, series)
         _refuse_missing_segments(path, tif, series)
         array = zarr.open_array(series.aszarr(level=0), mode="r")
     refuse_large(
@@ -59,15 +57,20 @@ def open_tiff(path: Path) -> RawImage:
         "one of its segments",
         "save it as a tiled TIFF",
     )
-    return RawImage(
+    order = _order(path, axes, shape)
+    has_samples = order[0] is not None and axes[order[0]] == "S"
+    raw = RawImage(
         path=path,
         array=array,
-        order=_order(path, axes, shape),
+        order=order,
         pixel_size_um=_pixel_size_um(tif, series),
         channels=_channel_names(tif),
         has_palette=series.keyframe.photometric == PALETTE,
-        scale=_drop_alpha(series.keyframe) if "S" in axes else lambda pixels: pixels,
+        channels_kept=_samples_kept(series.keyframe) if has_samples else None,
     )
+    if raw.channels and len(raw.channels) != raw.shape[0]:
+        raw.channels = None  # one name for all of red, green and blue, or names for some channels
+    return raw
 
 
 def _order(path: Path, axes: str, shape: tuple[int, ...]) -> tuple[int | None, ...]:
@@ -90,13 +93,21 @@ def _order(path: Path, axes: str, shape: tuple[int, ...]) -> tuple[int | None, .
     return tuple(places.get(role) for role in "czyx")
 
 
+def _refuse_other_files(path: Path, series) -> None:
+    """A change in other files would not be noticed, and planes that are nowhere read as black."""
+    if series.is_multifile:
+        raise InputError(f"{path}: its pixels are spread over several files; save it as one")
+    if series.dataoffset is None and any(page is None for page in series.pages):
+        raise InputError(f"{path}: lists planes that it does not hold; save it as one whole file")
+
+
 def _refuse_missing_segments(path: Path, tif, series) -> None:
     """A TIFF whose pixel data end too early opens well and reads as black: refuse it here."""
     size = tif.filehandle.size
     if series.dataoffset is not None:
         ends = [series.dataoffset + series.nbytes]
     else:
-        pages = [page for page in series.pages if page is not None]
+        pages = list(series.pages)
         if any(0 in page.databytecounts and not page.is_tiled for page in pages):
             raise InputError(f"{path}: has strips without data; check it, or export it again")
         wanted = math.prod(series.keyframe.chunked)
@@ -118,12 +129,17 @@ def _refuse_missing_segments(path: Path, tif, series) -> None:
         )
 
 
-def _drop_alpha(page) -> Callable[[np.ndarray], np.ndarray]:
-    """Keep the samples that are no transparency; a fourth sample of RGB is one, named or not."""
+def _samples_kept(page) -> int:
+    """How many samples are no transparency; a fourth sample of RGB is one, named or not."""
     samples = page.samplesperpixel
     named = sum(kind in ALPHA for kind in page.extrasamples)
-    kept = min(samples, 3) if page.photometric == RGB else samples - named
-    return lambda pixels: pixels[:kept]
+    return min(samples, 3) if page.photometric == RGB else samples - named
+
+
+def _zyx(z: float | None, y: float, x: float) -> tuple[float, float, float]:
+    """Pixel edges, in micrometres."""
+    # ASSUME: voxels are as deep as they are high where the file does not say.
+    return (y if z is None else z, y, x)
 
 
 def _pixel_size_um(tif, series) -> tuple[float, float, float] | None:
@@ -131,7 +147,7 @@ def _pixel_size_um(tif, series) -> tuple[float, float, float] | None:
         return _ome_pixel_size_um(tif)
     if tif.is_svs:
         mpp = _number(_svs_properties(tif).get("MPP"))
-        return (1.0, mpp, mpp) if mpp else None
+        return _zyx(None, mpp, mpp) if mpp else None
     if tif.is_imagej:
         return _imagej_pixel_size_um(tif)
     # ASSUME: resolutions in inches are printing sizes (72, 96, 300 dpi), not pixel sizes.
@@ -163,7 +179,7 @@ def _from_resolution(tags, um_per_unit: float, z_spacing: float | None):
         if not numerator or not denominator:
             return None
         edges.append(um_per_unit * denominator / numerator)
-    return (z_spacing * um_per_unit if z_spacing else 1.0, *edges)
+    return _zyx(z_spacing and z_spacing * um_per_unit, *edges)
 
 
 def _ome_image(tif) -> dict:
@@ -183,7 +199,7 @@ def _ome_pixel_size_um(tif) -> tuple[float, float, float] | None:
         edges.append(size * MICROMETRES[unit] if size and unit in MICROMETRES else None)
     if edges[1] is None or edges[2] is None:
         return None
-    return (edges[0] or 1.0, edges[1], edges[2])
+    return _zyx(*edges)
 
 
 def _channel_names(tif) -> list[str] | None:

@@ -40,8 +40,12 @@ def read_package(folder: Path) -> dict:
     folder = Path(folder)
     folder = folder.parent if folder.name == PLAN else folder
     plan = read_yaml(folder / PLAN)
-    if "members" not in plan:
-        raise InputError(f"{folder / PLAN}: names no weights; package the model first")
+    missing = {"members", "architecture", "classes", "tile_output_px"} - set(plan)
+    if missing:
+        raise InputError(
+            f"{folder / PLAN}: has no key {sorted(missing)[-1]!r}, so it is no packaged model; "
+            "run scripts/package.py"
+        )
     for member in plan["members"]:
         file = folder / Path(member["file"]).name
         if not file.is_file() or digest_file(file) != member["sha256"]:

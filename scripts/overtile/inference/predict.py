@@ -24,15 +24,15 @@ Network = Callable[[np.ndarray], np.ndarray]
 
 
 def tile_grid(
-    start: Sequence[int], stop: Sequence[int], tile_px: int, stride: Sequence[int]
+    start: Sequence[int], stop: Sequence[int], tile_px: Sequence[int], stride: Sequence[int]
 ) -> list[Block]:
     """Tiles that cover the box [start, stop) and begin at multiples of the network's stride.
 
-    tile_px is rounded down to such a multiple. Only then does pooling fall on the same pixels as
+    tile_px, one edge per axis, is rounded down to such multiples. Only then does pooling fall on the same pixels as
     in the whole picture, and tiles equal the whole.
     """
     origin = [a - a % s for a, s in zip(start, stride, strict=True)]
-    edge = [max(s, tile_px - tile_px % s) for s in stride]
+    edge = [max(s, t - t % s) for t, s in zip(tile_px, stride, strict=True)]
     return [
         Block(
             tile.index,
@@ -50,7 +50,7 @@ def predict_box(
     leading: tuple,
     start: Sequence[int],
     stop: Sequence[int],
-    tile_px: int,
+    tile_px: Sequence[int],
 ) -> np.ndarray:
     """Class probabilities, (classes, *box) float32, of the box [start, stop) of the last axes.
 
@@ -87,7 +87,7 @@ class _Normalised:
 
 
 def predict_block(
-    network: Network, architecture: Architecture, array, block: Block, tile_px: int
+    network: Network, architecture: Architecture, array, block: Block, tile_px: Sequence[int]
 ) -> np.ndarray:
     """Class probabilities of one (z, y, x) block of a slide, (classes, z, y, x) float32.
 
@@ -111,28 +111,34 @@ def quantise(probabilities: np.ndarray) -> np.ndarray:
 
 
 def write_probabilities(
-    image: Store, predictor: Predictor, folder: Path, key: str, tile_px: int
+    image: Store, predictor: Predictor, folder: Path, key: str, block_px: int
 ) -> None:
-    """Predict a slide shard by shard into a store of quantised class probabilities."""
+    """Predict a slide shard by shard into a store of quantised class probabilities.
+
+    block_px: edge of the tiles in (y, x); a volume's tiles are no larger than the training tiles.
+    """
     architecture = predictor.architecture
     if image.array.shape[0] != architecture.in_channels:
         raise InputError(
             f"{image.path}: has {image.array.shape[0]} channels, the model takes "
             f"{architecture.in_channels}; predict slides like those it was trained on"
         )
-    writer = StoreWriter(folder, key)
+    tiles = (block_px,) * 2
+    if architecture.ndim == 3:
+        # What fitted into memory with gradients fits without them.
+        tiles = tuple(min(block_px, n) for n in predictor.plan["tile_output_px"])
+    writer = StoreWriter(folder, key, "probabilities")
     shape = (architecture.classes, *image.shape)
     writer.add_array("0", shape, np.uint8, AXES)
     pixels = _Normalised(image)
 
     def predict(block: Block) -> tuple[np.ndarray, dict]:
-        return quantise(predict_block(predictor, architecture, pixels, block, tile_px)), {}
+        return quantise(predict_block(predictor, architecture, pixels, block, tiles)), {}
 
     writer.fill("0", predict, f"predict {image.name}", workers=READ_AHEAD)
     pixel_size_um = image.attributes["pixel_size_um"]
     writer.commit(
         multiscale_attributes(folder.name, AXES, [(1, 1, 1)], pixel_size_um, is_label=False),
-        holds="probabilities",
         pixel_size_um=pixel_size_um,
         class_names=predictor.plan["classes"],
         scale=1 / QUANTISATION,

@@ -7,7 +7,6 @@ from overtile.networks.architecture import Architecture
 
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 UP = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
@@ -31,7 +30,7 @@ class UNet(nn.Module):
             _double_conv(a, i, w, k, d)
             for i, w, k, d in zip(inputs, widths, a.kernels, drops, strict=True)
         )
-        self.pool = nn.ModuleList(POOL[a.ndim](p) for p in a.pools)
+        self.pool = nn.ModuleList(_pool(p) for p in a.pools)
         self.grow = nn.ModuleList(
             nn.Sequential(UP[a.ndim](2 * w, w, p, stride=p), nn.ReLU(inplace=True))
             for w, p in zip(widths[:-1], a.pools, strict=True)
@@ -66,6 +65,28 @@ def _double_conv(a: Architecture, inputs: int, outputs: int, kernel, dropout: fl
     if dropout:
         layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers)
+
+
+class BlockMax(nn.Module):
+    """Maximum over boxes of a volume.
+
+    As MaxPool3d with stride = kernel, whose gradient torch cannot repeat exactly on CUDA.
+    """
+
+    def __init__(self, factors: tuple[int, ...]):
+        super().__init__()
+        self.factors = factors
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, channels, z, y, x) -> the same divided by the factors."""
+        for axis, factor in enumerate(self.factors, start=2):
+            if factor > 1:
+                x = x.unflatten(axis, (-1, factor)).amax(axis + 1)
+        return x
+
+
+def _pool(factors: tuple[int, ...]) -> nn.Module:
+    return nn.MaxPool2d(factors) if len(factors) == 2 else BlockMax(factors)
 
 
 def _crop(skip: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -42,13 +42,17 @@ class Result:
 
 @dataclass(frozen=True)
 class Archive:
-    """All slides in the sheet's order, all models, and a result for each pair of them."""
+    """All slides in the sheet's order, all models, and a result for each pair of them.
+
+    iou_thresholds: from which intersection over union on objects match, as the score files say.
+    """
 
     slides: tuple[Slide, ...]
     models: tuple[str, ...]
     results: tuple[Result, ...]
     classes: tuple[str, ...]
     reference_name: str = "reference"
+    iou_thresholds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Score:
     classes: tuple[str, ...]
     found: int
     reference: int
+    iou_threshold: float
 
 
 def load_archive(
@@ -94,7 +99,8 @@ def load_archive(
         for model in names
     )
     classes = dict.fromkeys(name for s in kept.values() for name in s.classes)
-    return Archive(slides, tuple(names), results, tuple(classes), reference_name)
+    thresholds = tuple(sorted({s.iou_threshold for s in kept.values()}))
+    return Archive(slides, tuple(names), results, tuple(classes), reference_name, thresholds)
 
 
 def find_scores(paths: Sequence[Path]) -> list[Path]:
@@ -120,6 +126,7 @@ def read_score(path: Path) -> Score:
             tuple(values["classes"]),
             int(objects["segmented"]),
             int(objects["reference"]),
+            float(objects["iou_threshold"]),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
@@ -163,28 +170,44 @@ def _number(value: object) -> float | None:
 
 def read_sheet(path: Path) -> list[Slide]:
     """Slides of a TSV with at least the columns slide and split, in its order."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
-            columns = rows[0].keys() if rows else {"slide", "split"}
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; give the sheet of slides") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a sheet of slides ({error}); save it as TSV") from None
-    missing = {"slide", "split"} - set(columns)
-    if missing:
-        raise InputError(f"{path}: has no column {', '.join(sorted(missing))}; save it as TSV")
     slides: dict[str, Slide] = {}
-    for row in rows:
-        name, split = (row["slide"] or "").strip(), (row["split"] or "").strip() or PREDICT_ONLY
+    for row in _sheet_rows(path):
+        name, split = row["slide"], row["split"] or PREDICT_ONLY
         if split not in SPLITS:
             raise InputError(
                 f"{path}: slide {name} has split {split!r}; allowed: train, val, test, or empty"
             )
         if name in slides:
             raise InputError(f"{path}: slide {name!r} stands there twice; remove one row")
-        slides[name] = Slide(name, split, (row.get("group") or "").strip())
+        slides[name] = Slide(name, split, row.get("group", ""))
     return list(slides.values())
+
+
+def _sheet_rows(path: Path) -> list[dict[str, str]]:
+    """Rows by column name, read as the workflow reads them: no quotes, `#` begins a comment."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; give the sheet of slides") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a sheet of slides ({error}); save it as TSV") from None
+    header = [name.strip() for name in lines[0]] if lines else []
+    missing = {"slide", "split"} - set(header)
+    if missing:
+        raise InputError(f"{path}: has no column {', '.join(sorted(missing))}; save it as TSV")
+    rows = []
+    for number, line in enumerate(lines[1:], start=2):
+        cells = [cell.strip() for cell in line]
+        if not any(cells) or cells[0].startswith("#"):
+            continue
+        if len(cells) > len(header):
+            raise InputError(
+                f"{path}, line {number}: has {len(cells)} cells for {len(header)} columns; mend it"
+            )
+        cells += [""] * (len(header) - len(cells))
+        rows.append(dict(zip(header, cells, strict=True)))
+    return rows
 
 
 def _find_stores(folder: Path | None) -> dict[str, Store]:

@@ -1,7 +1,6 @@
 """How the models were made: plans, learning curves, training times."""
 
 import csv
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,23 +29,23 @@ class Model:
 
 
 def read_model(folder: Path) -> Model:
-    """Read `plan.yaml` and the folds of a model's folder; raise InputError if they are broken."""
+    """Read `plan.yaml` and those of its folds that have begun; raise InputError if broken.
+
+    Folders of folds that the plan does not have are left over from an earlier one.
+    """
     plan_path = folder / "plan.yaml"
     plan = read_yaml(plan_path)
-    numbers = {
-        int(match[1]): path
-        for path in folder.glob("fold*")
-        if (match := re.fullmatch(r"fold(\d+)", path.name))
-    }
-    folds = tuple(_read_fold(number, numbers[number]) for number in sorted(numbers))
     try:
-        facts = (*_plan_facts(plan), *_effort_facts([f.effort for f in folds if f.effort]))
+        facts = _plan_facts(plan)
+        paths = [folder / f"fold{number}" for number in range(len(plan["folds"]))]
+        folds = tuple(_read_fold(n, path) for n, path in enumerate(paths) if path.is_dir())
+        facts += _effort_facts([fold.effort for fold in folds if fold.effort])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{plan_path}: not a training plan ({type(error).__name__}: {error}); "
             "make it with scripts/plan.py"
         ) from None
-    return Model(folder.resolve().name, facts, folds)
+    return Model(folder.resolve().name, tuple(facts), folds)
 
 
 def _read_fold(number: int, folder: Path) -> Fold:

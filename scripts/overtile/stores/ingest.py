@@ -1,6 +1,6 @@
 """From raw pixels to a picture store, with the statistics that normalisation needs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from overtile.stores.pyramid import add_pyramid
 from overtile.stores.writer import StoreWriter
 
 AXES = ("c", "z", "y", "x")
+VALUES_AT_ONCE = 2**18
 PICTURE_DTYPES = (
     *("uint8", "int8", "uint16", "int16", "uint32", "int32"),
     *("float16", "float32", "float64"),
@@ -29,14 +30,23 @@ def stored_dtype(path: Path, dtype: np.dtype) -> np.dtype:
 
 def block_statistics(pixels: np.ndarray) -> dict:
     """Count, mean and sum of squared deviations per channel of a (c, z, y, x) block, for JSON."""
-    flat = pixels.reshape(len(pixels), -1).astype(np.float64)
-    # Means are taken from the first value on, so that a constant picture deviates by exactly 0.
-    mean = flat[:, 0] + (flat - flat[:, :1]).mean(axis=1)
-    return {
-        "count": flat.shape[1],
-        "mean": mean.tolist(),
-        "squared_deviations": np.square(flat - mean[:, None]).sum(axis=1).tolist(),
-    }
+    count = pixels[0].size
+    means, deviations = [], []
+    for channel in pixels:
+        # Means are taken from the first value on, so that a constant picture deviates by exactly 0.
+        first = float(channel[0, 0, 0])
+        mean = first + sum(float((part - first).sum()) for part in _parts(channel)) / count
+        means.append(mean)
+        deviations.append(sum(float(np.square(part - mean).sum()) for part in _parts(channel)))
+    return {"count": count, "mean": means, "squared_deviations": deviations}
+
+
+def _parts(channel: np.ndarray) -> Iterator[np.ndarray]:
+    """A channel (z, y, x) as float64, some rows at a time: whole it would take 8 times a uint8."""
+    rows = max(1, VALUES_AT_ONCE // channel.shape[2])
+    for plane in channel:
+        for start in range(0, len(plane), rows):
+            yield plane[start : start + rows].astype(np.float64, order="C")
 
 
 def mean_and_std(records: Sequence[dict]) -> tuple[list[float], list[float]]:
@@ -67,14 +77,14 @@ def write_picture(
     if raw.has_palette:
         raise InputError(f"{raw.path}: colours come from a palette; save it as grey or RGB")
     dtype = stored_dtype(raw.path, raw.dtype)
-    channel_count = raw.read((slice(0, 1),) * 3).shape[0]
+    channel_count = raw.shape[0]
     if channels is not None and len(channels) != channel_count:
         raise InputError(
             f"{raw.path}: has {channel_count} channels, but {len(channels)} names are given "
             f"({', '.join(channels)}); give one name per channel"
         )
-    writer = StoreWriter(store, key)
-    writer.add_array("0", (channel_count, *raw.shape[1:]), dtype, AXES)
+    writer = StoreWriter(store, key, "picture")
+    writer.add_array("0", raw.shape, dtype, AXES)
 
     def copy(block: Block) -> tuple[np.ndarray, dict]:
         pixels = raw.read(block.slices).astype(dtype)
@@ -90,7 +100,6 @@ def write_picture(
     mean, std = mean_and_std(writer.records("0"))
     writer.commit(
         multiscale_attributes(writer.path.name, AXES, factors, pixel_size_um, is_label=False),
-        holds="picture",
         pixel_size_um=list(pixel_size_um) if pixel_size_um else None,
         channels=list(channels) if channels else None,
         mean=mean,

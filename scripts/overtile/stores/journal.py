@@ -17,21 +17,32 @@ class Journal:
     ignored. Appends are safe from several threads of one process.
     """
 
-    def __init__(self, store: Path, key: str):
+    def __init__(self, store: Path, key: str, holds: str):
         self._path = Path(store) / NAME
-        self._key = key
+        self._header = {"key": key, "holds": holds}
         self._lock = threading.Lock()
         self._records: dict[str, dict] = {}
         self.is_fresh = True
-        lines = self._path.read_text().splitlines(keepends=True) if self._path.exists() else []
+        text = self._path.read_text(errors="replace") if self._path.exists() else ""
+        lines = text.splitlines(keepends=True)
         entries = [entry for entry in map(_parse, lines) if entry is not None]
-        if entries and entries[0] == {"key": key}:
+        if entries and entries[0] == self._header:
             self.is_fresh = False
             self._records = {entry["block"]: entry for entry in entries[1:]}
 
+    @staticmethod
+    def holder(store: Path) -> str | None:
+        """What the store of a folder holds, finished or not; None without a store, "" if unknown."""
+        path = Path(store) / NAME
+        if not path.exists():
+            return None
+        with path.open(encoding="utf-8", errors="replace") as file:
+            header = _parse(file.readline())
+        return header.get("holds", "") if isinstance(header, dict) else ""
+
     def start(self) -> None:
         """Begin: keep what is done under this key, whole lines only; drop everything else."""
-        entries = [{"key": self._key}, *self._records.values()]
+        entries = [self._header, *self._records.values()]
         write_text(self._path, "".join(json.dumps(entry) + "\n" for entry in entries))
 
     def append(self, block: str, record: dict) -> None:

@@ -15,7 +15,7 @@ from overtile.stores.digest import digest_of
 from overtile.stores.ngff import list_labels, multiscale_attributes
 from overtile.stores.pyramid import add_pyramid
 from overtile.stores.store import Store
-from overtile.stores.writer import StoreWriter
+from overtile.stores.writer import StoreWriter, claim
 
 AXES = ("z", "y", "x")
 ReadBlock = Callable[[Block], np.ndarray]
@@ -30,11 +30,12 @@ def write_classes(
     pixel_size_um: Sequence[float] | None,
     workers: int = 1,
 ) -> Store:
-    """Write a class map, (z, y, x) uint8; its counts of pixels per class go into the metadata.
+    """Write the class map of a label store, (z, y, x) uint8, with its pixel counts per class.
 
-    read: gives the classes of a block. Pixels of value 255 are ignored by training and scores.
+    folder: of the label store, which does not exist again before its objects are written. read: gives the classes of a block. Pixels of value 255 are ignored by training and scores.
     """
-    writer = StoreWriter(folder, key)
+    claim(folder, "labels")
+    writer = StoreWriter(folder / "classes", digest_of(key, "classes"), "classes")
     writer.add_array("0", shape, np.uint8, AXES)
 
     def classify(block: Block) -> tuple[np.ndarray, dict]:
@@ -46,13 +47,12 @@ def write_classes(
     factors = add_pyramid(writer, AXES, pixel_size_um, is_label=True)
     writer.commit(
         multiscale_attributes("classes", AXES, factors, pixel_size_um, is_label=True),
-        holds="classes",
         pixel_size_um=list(pixel_size_um) if pixel_size_um else None,
         class_names=list(class_names),
         class_counts=counts[: len(class_names)].tolist(),
         ignored=int(counts[IGNORE]),
     )
-    return Store.open(folder, "classes")
+    return Store.open(writer.path, "classes")
 
 
 def write_objects(
@@ -69,7 +69,7 @@ def write_objects(
 
     count: number of objects if it is known; else every distinct id is counted once.
     """
-    writer = StoreWriter(folder, key)
+    writer = StoreWriter(folder, key, "labels")
     writer.add_array("0", shape, dtype, AXES)
     pixel_size_um = classes.attributes["pixel_size_um"]
 
@@ -84,7 +84,6 @@ def write_objects(
     factors = add_pyramid(writer, AXES, pixel_size_um, is_label=True)
     writer.commit(
         multiscale_attributes(folder.name, AXES, factors, pixel_size_um, is_label=True),
-        holds="labels",
         pixel_size_um=pixel_size_um,
         kind=kind,
         objects=count,
@@ -123,13 +122,6 @@ def write_component_store(
     kind: str,
 ) -> None:
     """Write a label store whose objects are the connected components of its class map."""
-    classes = write_classes(
-        folder / "classes",
-        digest_of(key, "classes"),
-        shape,
-        read_classes,
-        class_names,
-        pixel_size_um,
-    )
+    classes = write_classes(folder, key, shape, read_classes, class_names, pixel_size_um)
     read, count = component_reader(classes)
     write_objects(folder, key, shape, np.uint32, read, classes, kind, count)

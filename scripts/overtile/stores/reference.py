@@ -8,7 +8,6 @@ import numpy as np
 from overtile.errors import InputError
 from overtile.geometry.components import IGNORE
 from overtile.geometry.spans import Block
-from overtile.stores.digest import digest_of
 from overtile.stores.labels import write_classes, write_component_store, write_objects
 
 KINDS = ("instances", "binary", "semantic")
@@ -89,13 +88,6 @@ def write_reference(
         labels = read_labels(block)
         return labels if ignore is None else np.where(labels == ignore, 0, labels)
 
-    classes = write_classes(
-        store / "classes",
-        digest_of(key, "classes"),
-        shape,
-        read_classes,
-        class_names,
-        pixel_size_um,
-    )
+    classes = write_classes(store, key, shape, read_classes, class_names, pixel_size_um)
     dtype = np.uint64 if raw.dtype.itemsize > 4 or raw.dtype.kind == "f" else np.uint32
     write_objects(store, key, shape, dtype, read_ids, classes, kind)

@@ -41,6 +41,10 @@ class Store:
             own = root["attributes"]["overtile"]
             store = cls(folder, {"ome": root["attributes"]["ome"], **own})
             found = own["holds"]
+        except NotADirectoryError:
+            raise InputError(
+                f"{folder}: is a file, not a store; make one with scripts/ingest.py"
+            ) from None
         except FileNotFoundError:
             raise InputError(
                 f"{folder}: no finished store here (its {ROOT} is missing); make it first"

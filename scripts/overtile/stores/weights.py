@@ -49,7 +49,7 @@ def write_weights(
     classes = reference.label_classes()
     pixel_size_um = reference.attributes["pixel_size_um"]
     halo = ((0,) if len(spacing) == 2 else ()) + halo_px(weights["sigma_px"], spacing)
-    writer = StoreWriter(folder, key)
+    writer = StoreWriter(folder, key, "weights")
     writer.add_array("0", reference.shape, np.float32, AXES)
 
     def weigh(block: Block) -> tuple[np.ndarray, dict]:
@@ -59,8 +59,8 @@ def write_weights(
     writer.fill("0", weigh, "border weights")
     writer.commit(
         multiscale_attributes(folder.name, AXES, [(1, 1, 1)], pixel_size_um, is_label=False),
-        holds="weights",
         pixel_size_um=pixel_size_um,
+        reference=reference.digest,
         weights=weights,
         spacing=list(spacing),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import zarr
 
+from overtile.errors import InputError
 from overtile.geometry.spans import Block, plan_blocks
 from overtile.progress import progress
 from overtile.stores.digest import digest_of_digests, digest_pixels
@@ -15,26 +16,50 @@ from overtile.stores.journal import Journal
 from overtile.stores.layout import chunk_and_shard
 from overtile.stores.store import ROOT, store_path
 
+INSIDE = {"labels", "classes"}
+"""Stores that may lie inside another one and are left alone by it."""
+
+
+def claim(path: Path, holds: str) -> None:
+    """Make a folder ready to be written as a store: from now on no finished store is there.
+
+    Raises InputError for a folder with anything in it but an earlier store of the same kind, or
+    stores that lie inside one: nobody's files are deleted by a wrong path.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    found = Journal.holder(path)
+    strangers = sorted({entry.name for entry in path.iterdir()} - INSIDE)
+    if found is None and strangers:
+        raise InputError(
+            f"{path}: has files that are not of a store ({strangers[0]}); choose another folder"
+        )
+    if found not in (None, "", holds):
+        raise InputError(f"{path}: holds {found}, not {holds}; choose another folder")
+    (path / ROOT).unlink(missing_ok=True)
+
 
 class StoreWriter:
     """Writes the arrays of one store. One shard is one block, written whole by one task.
 
-    key: digest of inputs, settings and code. Under the same key an earlier try's blocks are kept;
+    holds: picture, labels, classes, weights or probabilities; a folder that holds anything else is
+    refused. key: digest of inputs, settings and code. Under the same key an earlier try's blocks are kept;
     under another one the store starts empty. Only arrays of this store are touched: label stores
     that lie inside a picture's store stay.
     """
 
-    def __init__(self, path: str | Path, key: str):
+    def __init__(self, path: str | Path, key: str, holds: str):
         self.path = store_path(path)
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._journal = Journal(self.path, key)
+        self._holds = holds
+        claim(self.path, holds)
+        self._journal = Journal(self.path, key, holds)
         self._arrays: dict[str, zarr.Array] = {}
-        (self.path / ROOT).unlink(missing_ok=True)
-        if self._journal.is_fresh:
-            for folder in self.path.glob("[0-9]*"):
-                shutil.rmtree(folder)
-        for torn in self.path.glob("[0-9]*/**/*.partial"):
-            torn.unlink()  # what a kill left of zarr's own temporary files
+        levels = [folder for folder in self.path.iterdir() if folder.name.isdigit()]
+        for level in levels:
+            if self._journal.is_fresh:
+                shutil.rmtree(level)
+            else:
+                for torn in level.glob("**/*.partial"):
+                    torn.unlink()  # what a kill left of zarr's own temporary files
         self._journal.start()
 
     def add_array(
@@ -108,14 +133,13 @@ class StoreWriter:
         """The journal's records of all blocks of an array, in raster order."""
         return [self._journal.get(_entry(name, block)) for block in self.blocks(name)]
 
-    def commit(self, ome: dict, holds: str, **attributes: object) -> None:
+    def commit(self, ome: dict, **attributes: object) -> None:
         """Write the root: from now on the store exists.
 
-        ome: OME-Zarr metadata. holds: what kind of store it is, see `Store.open`. attributes: what
-        else is known, all of it fixed by the content, so that the same content gives the same
-        bytes. The digest covers all of it.
+        ome: OME-Zarr metadata. attributes: what else is known, all of it fixed by the content, so
+        that the same content gives the same bytes. The digest covers both.
         """
-        attributes = {"holds": holds, **attributes}
+        attributes = {"holds": self._holds, **attributes}
         pixels = digest_of_digests(record["sha256"] for record in self.records("0"))
         digest = digest_of_digests([pixels, repr(ome), repr(attributes)])
         own = {"digest": digest, **attributes}

@@ -78,7 +78,7 @@ def train_fold(
             advance(f"loss {row['loss']:.4f}" + _dice_note(row))
     save_weights(folder / LAST, network)
     write_text(folder / HISTORY, _as_table(history))
-    best = max((row for row in history), key=_rank)
+    best = max(history, key=_rank)
     write_json(
         folder / DONE,
         {

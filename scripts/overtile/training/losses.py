@@ -3,8 +3,6 @@
 import torch
 from torch.nn.functional import cross_entropy, one_hot
 
-LOSSES = ("cross_entropy", "cross_entropy_dice")
-
 
 def weighted_cross_entropy(
     logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor

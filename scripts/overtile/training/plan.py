@@ -1,17 +1,67 @@
 """Everything that training will do, worked out from the training set and the settings."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
 from overtile.errors import InputError
 from overtile.geometry.borders import class_weights
 from overtile.networks.architecture import Architecture, choose_levels
+from overtile.stores.files import read_yaml
 from overtile.stores.store import Store
 from overtile.training.augment import Augmentation
+from overtile.training.settings import Settings, check_values
 
 FORMAT = 1
+
+
+# Nested lists in the file, tuples in `Architecture`.
+PLACEHOLDERS = {"pools": (), "kernels": ()}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Keys of the plan's `weights`."""
+
+    w0: float
+    sigma_px: float
+    class_weights: list
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Keys of plan.yaml and their types. A plan is kept as the plain values of the file."""
+
+    format: int
+    classes: list
+    architecture: dict
+    spacing: list
+    tile_input_px: list
+    tile_output_px: list
+    weights: dict
+    loss: str
+    optimiser: str
+    learning_rate: float
+    batch_tiles: int
+    epochs: int
+    steps_per_epoch: int
+    validation_tiles: int
+    augmentation: dict
+    seed: int
+    folds: list
+    slides: list
+
+
+def read_plan(path: Path) -> dict:
+    """Read a plan that people may have edited; raise InputError for a wrong key or value."""
+    plan = read_yaml(path)
+    check_values(Plan, plan, str(path))
+    check_values(Architecture, plan["architecture"] | PLACEHOLDERS, f"{path}, architecture")
+    check_values(Augmentation, plan["augmentation"], f"{path}, augmentation")
+    check_values(Weights, plan["weights"], f"{path}, weights")
+    return plan
 
 
 def fingerprint(store: Store) -> dict:
@@ -94,18 +144,15 @@ def make_plan(
     train: Sequence[Store],
     validation: Sequence[Store],
     groups: Sequence[str],
-    settings: dict,
+    settings: Settings,
 ) -> dict:
-    """Resolve settings and training set into a plan: plain values, readable and editable.
-
-    settings: keys of one entry of `models` in the configuration.
-    """
+    """Resolve settings and training set into a plan: plain values, readable and editable."""
     slides = [fingerprint(store) for store in (*train, *validation)]
     classes = [s.label("reference").label_classes() for s in (*train, *validation)]
     names = [c.attributes["class_names"] for c in classes]
     refuse_mixed(slides, names)
-    ndim = settings["ndim"]
-    if len(settings["tile_px"]) != ndim:
+    ndim = settings.ndim
+    if len(settings.tile_px) != ndim:
         raise InputError(
             f"tile_px: has {len(settings['tile_px'])} values, the network has {ndim} axes; "
             "give one edge per axis"
@@ -114,19 +161,19 @@ def make_plan(
         flat = next(s["slide"] for s in slides if s["shape_px"][0] == 1)
         raise InputError(f"slide {flat}: has one plane, but ndim is 3; set ndim to 2")
     spacing = relative_spacing(slides)
-    pools, kernels = choose_levels(ndim, settings["depth"], spacing)
+    pools, kernels = choose_levels(ndim, settings.depth, spacing)
     architecture = Architecture(
         ndim=ndim,
         in_channels=slides[0]["channels"],
         classes=len(names[0]),
-        width=settings["width"],
+        width=settings.width,
         pools=pools,
         kernels=kernels,
-        dropout=settings["dropout"],
-        norm=settings["norm"],
+        dropout=settings.dropout,
+        norm=settings.norm,
     )
     largest = np.max([s["shape_px"][-ndim:] for s in slides], axis=0)
-    wanted = [min(w, int(n)) for w, n in zip(settings["tile_px"], largest, strict=True)]
+    wanted = [min(w, int(n)) for w, n in zip(settings.tile_px, largest, strict=True)]
     input_px, output_px = architecture.sizes_for(tuple(wanted))
     training = slides[: len(train)]
     counts = np.sum([s["class_counts"] for s in training], axis=0).tolist()
@@ -144,21 +191,21 @@ def make_plan(
         "tile_input_px": list(input_px),
         "tile_output_px": list(output_px),
         "weights": {
-            "w0": settings["w0"],
-            "sigma_px": settings["sigma_px"],
+            "w0": settings.w0,
+            "sigma_px": settings.sigma_px,
             "class_weights": [round(w, 6) for w in class_weights(counts)],
         },
-        "loss": settings["loss"],
-        "optimiser": settings["optimiser"],
-        "learning_rate": settings["learning_rate"],
-        "batch_tiles": settings["batch_tiles"],
-        "epochs": settings["epochs"],
-        "steps_per_epoch": settings["steps_per_epoch"],
-        "validation_tiles": settings["validation_tiles"],
-        "augmentation": asdict(Augmentation(**settings["augmentation"])),
-        "seed": settings["seed"],
+        "loss": settings.loss,
+        "optimiser": settings.optimiser,
+        "learning_rate": settings.learning_rate,
+        "batch_tiles": settings.batch_tiles,
+        "epochs": settings.epochs,
+        "steps_per_epoch": settings.steps_per_epoch,
+        "validation_tiles": settings.validation_tiles,
+        "augmentation": asdict(Augmentation(**settings.augmentation)),
+        "seed": settings.seed,
         "folds": plan_folds(
-            [s.name for s in train], groups, [s.name for s in validation], settings["folds"]
+            [s.name for s in train], groups, [s.name for s in validation], settings.folds
         ),
         "slides": slides,
     }

@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
+from overtile.errors import InputError
 from overtile.geometry.components import IGNORE
 from overtile.geometry.spans import read_mirrored
 from overtile.networks.normalise import normalise
@@ -31,7 +33,13 @@ class Slide:
     @classmethod
     def open(cls, image: Store, weights: Store) -> "Slide":
         """Open the reference inside a picture's store beside its weight map."""
-        return cls(image, image.label("reference").label_classes(), weights)
+        reference = image.label("reference")
+        if weights.attributes["reference"] != reference.digest:
+            raise InputError(
+                f"{weights.path}: is not the weight map of {reference.path}; weigh it again, and "
+                "give images and weights in the same order"
+            )
+        return cls(image, reference.label_classes(), weights)
 
 
 @dataclass(frozen=True)
@@ -125,37 +133,33 @@ def cut(
 
 
 def validation_tiles(slides: Sequence[Slide], plan: dict) -> Iterator[Tile]:
-    """Undistorted tiles of the validation slides, spread evenly, the same in every epoch."""
+    """Undistorted tiles of the validation slides, spread evenly, the same in every epoch.
+
+    At most the plan's `validation_tiles` over all slides; pixels beyond a slide's end weigh 0.
+    """
+    output = tuple(plan["tile_output_px"])
+    every = [(slide, corner) for slide in slides for corner in _corners(slide.image.shape, output)]
+    count = min(plan["validation_tiles"], len(every))
+    for number in np.unique(np.linspace(0, len(every) - 1, count).astype(int)):
+        yield stack([_validation_tile(*every[number], plan)])
+
+
+def _validation_tile(slide: Slide, corner: tuple[int, int, int], plan: dict) -> Tile:
     output = tuple(plan["tile_output_px"])
     ndim = len(output)
-    per_slide = max(1, plan["validation_tiles"] // len(slides))
-    for slide in slides:
-        shape = slide.image.shape
-        corners = _corners(shape, output, per_slide)
-        for corner in corners:
-            leading = (corner[0],) if ndim == 2 else ()
-            centre = [c + (n - 1) / 2 for c, n in zip(corner[-ndim:], output, strict=True)]
-            offsets = [
-                np.arange(n) - (n - 1) / 2 + c
-                for n, c in zip(plan["tile_input_px"], centre, strict=True)
-            ]
-            places = np.stack(np.meshgrid(*offsets, indexing="ij"))
-            image, target, weights = cut(slide, leading, places, output)
-            inside = np.ones(output, dtype=bool)
-            for axis, (c, n) in enumerate(zip(corner[-ndim:], shape[-ndim:], strict=True)):
-                beyond = np.arange(output[axis]) + c >= n
-                inside[(slice(None),) * axis + (beyond,)] = False
-            image = normalise(image, slide.image.mean, slide.image.std)
-            tile = Tile(image, target, np.where(inside, weights, 0))
-            yield stack([tile])
+    offsets = [
+        np.arange(n) - (n - m) // 2 + c
+        for n, m, c in zip(plan["tile_input_px"], output, corner[-ndim:], strict=True)
+    ]
+    places = np.stack(np.meshgrid(*offsets, indexing="ij")).astype(float)
+    image, target, weights = cut(slide, corner[: 3 - ndim], places, output)
+    for axis, (c, n) in enumerate(zip(corner[-ndim:], slide.image.shape[-ndim:], strict=True)):
+        beyond = np.arange(output[axis]) + c >= n
+        weights[(slice(None),) * axis + (beyond,)] = 0
+    return Tile(normalise(image, slide.image.mean, slide.image.std), target, weights)
 
 
-def _corners(
-    shape: tuple[int, int, int], output: tuple[int, ...], count: int
-) -> list[tuple[int, int, int]]:
-    """At most `count` tile corners (z, y, x), spread evenly over all that cover the slide."""
+def _corners(shape: tuple[int, int, int], output: tuple[int, ...]) -> list[tuple[int, int, int]]:
+    """Corners (z, y, x) of the tiles that cover a slide."""
     steps = (1, *output) if len(output) == 2 else output
-    axes = [range(0, n, s) for n, s in zip(shape, steps, strict=True)]
-    every = [(z, y, x) for z in axes[0] for y in axes[1] for x in axes[2]]
-    picked = np.unique(np.linspace(0, len(every) - 1, min(count, len(every))).astype(int))
-    return [every[i] for i in picked]
+    return list(product(*(range(0, n, s) for n, s in zip(shape, steps, strict=True))))

@@ -1,0 +1,73 @@
+"""Settings of one model: names, types and defaults, checked wherever they come from."""
+
+import difflib
+from dataclasses import MISSING, dataclass, field, fields
+from typing import get_origin
+
+from overtile.errors import InputError
+from overtile.training.augment import Augmentation
+
+LOSSES = ("cross_entropy", "cross_entropy_dice")
+OPTIMISERS = ("adam", "sgd")
+NORMS = ("none", "batch")
+CHOICES = {"loss": LOSSES, "optimiser": OPTIMISERS, "norm": NORMS, "ndim": (2, 3)}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user decides about a model; config/README.md explains each."""
+
+    ndim: int = 2
+    width: int = 64
+    depth: int = 4
+    norm: str = "none"
+    dropout: float = 0.5
+    tile_px: list = field(default_factory=lambda: [388, 388])
+    batch_tiles: int = 1
+    epochs: int = 100
+    steps_per_epoch: int = 50
+    validation_tiles: int = 16
+    loss: str = "cross_entropy"
+    optimiser: str = "adam"
+    learning_rate: float = 0.0003
+    w0: float = 10.0
+    sigma_px: float = 5.0
+    folds: int = 1
+    seed: int = 0
+    augmentation: dict = field(default_factory=dict)
+
+
+def check_values(kind: type, values: dict, where: str) -> None:
+    """Check names and types of values against the fields of a dataclass.
+
+    where: the file, for messages. Raises InputError with one line for an unknown or missing name,
+    a value of another type, one that is not among the choices, or a number below 0.
+    """
+    known = {f.name: f for f in fields(kind)}
+    for name, value in values.items():
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+            hint = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(known)}"
+            raise InputError(f"{where}: unknown key {name!r}; {hint}")
+        wanted = get_origin(known[name].type) or known[name].type
+        allowed = (int, float) if wanted is float else wanted
+        if not isinstance(value, allowed) or (isinstance(value, bool) and wanted is not bool):
+            raise InputError(
+                f"{where}: {name} is {value!r}, not {wanted.__name__}; "
+                "mend it (numbers like 1e-3 need a point: 1.0e-3)"
+            )
+        if value not in CHOICES.get(name, (value,)):
+            raise InputError(f"{where}: {name} is {value!r}; allowed: {CHOICES[name]}")
+        if wanted in (int, float) and value < 0:
+            raise InputError(f"{where}: {name} is {value}; allowed: 0 and above")
+    for name, one in known.items():
+        if one.default is MISSING and one.default_factory is MISSING and name not in values:
+            raise InputError(f"{where}: key {name!r} is missing; add it")
+
+
+def read_settings(values: dict, where: str) -> Settings:
+    """Settings from plain values, defaults filled in. Raises InputError as `check_values` does."""
+    check_values(Settings, values, where)
+    settings = Settings(**values)
+    check_values(Augmentation, settings.augmentation, f"{where}, augmentation")
+    return settings
