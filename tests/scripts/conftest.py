@@ -3,7 +3,9 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 import yaml
 
 SETTINGS = {
@@ -85,4 +87,38 @@ def packaged(done, planned, train_command, tmp_path_factory) -> Path:
         *("package", "--plan", planned / "plan.yaml"),
         *("--folds", folder / "fold0", "--package", folder / "package"),
     )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wide(done, data, tmp_path_factory) -> Path:
+    """A slide of six shards: EM slices side by side."""
+    from overtile.images.opening import open_raw
+
+    folder = tmp_path_factory.mktemp("wide")
+    files = [data / "em_isbi2012" / "image" / f"{number:02d}.png" for number in range(12)]
+    tiles = [np.asarray(open_raw(file).array) for file in files]
+    rows = [tiles[start : start + 4] for start in (0, 4, 8)]
+    tifffile.imwrite(folder / "wide.tif", np.block(rows)[:1500, :2030], tile=(256, 256))
+    done("ingest", "--image", folder / "wide.tif", "--store", folder / "wide.ome.zarr")
+    return folder / "wide.ome.zarr"
+
+
+@pytest.fixture(scope="session")
+def predict_flags(wide, packaged):
+    """The command line that predicts the wide slide."""
+
+    def flags(target: Path, *more: object) -> list[object]:
+        fixed = ("--device", "cpu", "--threads", "1", "--precision", "fp32")
+        model = packaged / "package"
+        return ["--image", wide, "--model", model, "--probabilities", target, *fixed, *more]
+
+    return flags
+
+
+@pytest.fixture(scope="session")
+def probabilities(done, predict_flags, tmp_path_factory) -> Path:
+    """The wide slide, predicted in one go."""
+    folder = tmp_path_factory.mktemp("probabilities") / "p.ome.zarr"
+    done("predict", *predict_flags(folder))
     return folder

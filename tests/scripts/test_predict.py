@@ -1,4 +1,4 @@
-"""Package, predict and segment: true runs, kills, and refusals."""
+"""Predict: true runs, kills, and refusals."""
 
 import shutil
 import signal
@@ -8,48 +8,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pytest
-import tifffile
-from scipy import ndimage
 
 from overtile.stores.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def wide(done, data, tmp_path_factory) -> Path:
-    """A slide of six shards: EM slices side by side."""
-    folder = tmp_path_factory.mktemp("wide")
-    tiles = [[_png(data, 4 * r + c) for c in range(4)] for r in range(3)]
-    tifffile.imwrite(folder / "wide.tif", np.block(tiles)[:1500, :2030], tile=(256, 256))
-    done("ingest", "--image", folder / "wide.tif", "--store", folder / "wide.ome.zarr")
-    return folder / "wide.ome.zarr"
-
-
-def _png(data: Path, number: int) -> np.ndarray:
-    from overtile.images.opening import open_raw
-
-    return np.asarray(open_raw(data / "em_isbi2012" / "image" / f"{number:02d}.png").array)
-
-
-@pytest.fixture(scope="module")
-def predict_flags(wide, packaged):
-    """The command line that predicts the wide slide."""
-
-    def flags(target: Path, *more: object) -> list[object]:
-        fixed = ("--device", "cpu", "--threads", "1", "--precision", "fp32")
-        model = packaged / "package"
-        return ["--image", wide, "--model", model, "--probabilities", target, *fixed, *more]
-
-    return flags
-
-
-@pytest.fixture(scope="module")
-def undisturbed(done, predict_flags, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("undisturbed") / "p.ome.zarr"
-    done("predict", *predict_flags(folder))
-    return folder
 
 
 def contents(store: Path) -> dict[str, bytes]:
@@ -62,7 +24,7 @@ def contents(store: Path) -> dict[str, bytes]:
 
 
 def test_a_prediction_killed_and_run_again_gives_the_bytes_of_an_undisturbed_one(
-    predict_flags, undisturbed, done, tmp_path
+    predict_flags, probabilities, done, tmp_path
 ):
     target = tmp_path / "p.ome.zarr"
     command = [
@@ -81,7 +43,7 @@ def test_a_prediction_killed_and_run_again_gives_the_bytes_of_an_undisturbed_one
     finished = _lines(journal)
     done("predict", *predict_flags(target))
     assert _lines(journal)[: len(finished)] == finished
-    assert contents(target) == contents(undisturbed)
+    assert contents(target) == contents(probabilities)
 
 
 def _lines(path: Path) -> list[str]:
@@ -89,31 +51,19 @@ def _lines(path: Path) -> list[str]:
 
 
 def test_the_tile_size_changes_no_probability_by_more_than_one_step(
-    predict_flags, undisturbed, done, tmp_path
+    predict_flags, probabilities, done, tmp_path
 ):
     done("predict", *predict_flags(tmp_path / "p.ome.zarr", "--block-px", "200"))
     one, other = (
-        Store.open(p).array[:].astype(int) for p in (undisturbed, tmp_path / "p.ome.zarr")
+        Store.open(p).array[:].astype(int) for p in (probabilities, tmp_path / "p.ome.zarr")
     )
     assert np.abs(one - other).max() <= 1
 
 
-def test_probabilities_say_their_scale_and_sum_to_one(undisturbed):
-    store = Store.open(undisturbed)
+def test_probabilities_say_their_scale_and_sum_to_one(probabilities):
+    store = Store.open(probabilities)
     total = store.array[:].astype(float).sum(axis=0) * store.attributes["scale"]
     assert np.abs(total - 1).max() < 0.01
-
-
-def test_objects_are_the_components_of_the_class_map_over_all_shards(undisturbed, done, tmp_path):
-    target = tmp_path / "s.ome.zarr" / "labels" / "unet"
-    done("segment", "--probabilities", undisturbed, "--segmentation", target)
-    store = Store.open(target)
-    classes = store.label_classes().array[:]
-    probabilities = Store.open(undisturbed).array[:]
-    assert np.array_equal(classes, probabilities.argmax(axis=0))
-    expected, count = ndimage.label(classes)
-    assert store.attributes["objects"] == count
-    assert np.array_equal(store.array[:], expected)
 
 
 def test_a_slide_with_other_channels_than_the_model_is_refused(
@@ -138,8 +88,3 @@ def test_a_changed_weight_file_is_noticed(step, predict_flags, packaged, wide, t
     result = step("predict", "--image", wide, "--model", model, "--probabilities", tmp_path / "p")
     assert result.returncode == 1
     assert "fold0.safetensors: missing or changed" in result.stderr
-
-
-def test_a_model_card_names_classes_slides_and_scores(packaged):
-    card = (packaged / "package" / "README.md").read_text()
-    assert "membrane, cell" in card and "a, b, c" in card and "| 0 |" in card

@@ -112,6 +112,14 @@ def test_an_import_inside_a_function_counts(digest):
     assert digest("overtile/stores/writer.py", "EDGE_PX", "EDGE") != digest()
 
 
+def test_each_file_is_parsed_once(digest, monkeypatch):
+    parsed = []
+    parse = module.ast.parse
+    monkeypatch.setattr(module.ast, "parse", lambda text: parsed.append(text) or parse(text))
+    digest()
+    assert len(parsed) == len(set(parsed)) > 4
+
+
 def test_modules_that_import_each_other_end(digest):
     text = "import overtile.stores.writer\nFACTOR = 2"
     assert digest("overtile/geometry/__init__.py", "FACTOR = 2", text) != digest()

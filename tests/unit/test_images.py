@@ -31,7 +31,7 @@ def assert_reads(path: Path, expected: np.ndarray) -> None:
     np.testing.assert_array_equal(pixels, expected)
     assert pixels.dtype == raw.dtype == expected.dtype
     assert pixels.dtype.isnative
-    assert raw.shape[1:] == expected.shape[1:]
+    assert raw.shape == expected.shape
     box = tuple(slice(n // 3, n // 3 + max(1, n // 2)) for n in raw.shape[1:])
     np.testing.assert_array_equal(raw.read(box), expected[(slice(None), *box)])
 
@@ -75,6 +75,15 @@ def test_an_imagej_stack_has_depth_and_spacing(tmp_path, unit):
     assert open_raw(tmp_path / "a.tif").pixel_size_um == pytest.approx((3.5, 0.5, 0.25))
 
 
+def test_where_no_spacing_is_known_voxels_are_as_deep_as_high(tmp_path):
+    options = {"resolution": (4, 2), "metadata": {"axes": "ZYX", "unit": "um"}}
+    tifffile.imwrite(tmp_path / "a.tif", STACK, imagej=True, **options)
+    metadata = {"axes": "ZYX", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.5}
+    tifffile.imwrite(tmp_path / "b.ome.tif", STACK, metadata=metadata)
+    for name in ("a.tif", "b.ome.tif"):
+        assert open_raw(tmp_path / name).pixel_size_um == pytest.approx((0.5, 0.5, 0.25))
+
+
 def test_an_imagej_stack_in_pixels_has_no_size(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", STACK, imagej=True, metadata={"axes": "ZYX"})
     assert open_raw(tmp_path / "a.tif").pixel_size_um is None
@@ -113,13 +122,68 @@ def test_ome_tiff_reads_its_full_size_not_a_level_of_its_pyramid(tmp_path):
     assert_reads(tmp_path / "a.ome.tif", PLANE[None, None])
 
 
+def test_a_name_for_all_colours_together_is_no_channel_name(tmp_path):
+    metadata = {"axes": "YXS", "Channel": {"Name": ["brightfield"]}}
+    tifffile.imwrite(tmp_path / "a.ome.tif", COLOURS[..., :3], photometric="rgb", metadata=metadata)
+    with tifffile.TiffFile(tmp_path / "a.ome.tif") as tif:
+        assert 'SamplesPerPixel="3" Name="brightfield"' in tif.ome_metadata
+    raw = open_raw(tmp_path / "a.ome.tif")
+    assert (raw.shape[0], raw.channels) == (3, None)
+
+
+def write_ome(path: Path, plane: np.ndarray, pixels: str, inside: str, uuid: str = "") -> None:
+    """An OME-TIFF of one plane whose metadata say what they like."""
+    height, width = plane.shape
+    tifffile.imwrite(
+        path,
+        plane,
+        metadata=None,
+        description='<?xml version="1.0" encoding="UTF-8"?>'
+        f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="{uuid}">'
+        f'<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="{plane.dtype}" '
+        f'SizeX="{width}" SizeY="{height}" SizeT="1" {pixels}>{inside}</Pixels></Image></OME>',
+    )
+
+
+def test_channels_of_which_one_has_a_name_have_no_names(tmp_path):
+    channels = '<Channel ID="Channel:0" Name="DAPI"/><Channel ID="Channel:1"/>'
+    pixels = np.stack([PLANE, PLANE])
+    xml = '<TiffData IFD="0" PlaneCount="2"/>'
+    write_ome(tmp_path / "a.ome.tif", PLANE, 'SizeC="2" SizeZ="1"', channels + xml)
+    tifffile.imwrite(tmp_path / "a.ome.tif", PLANE, append="force", metadata=None)
+    raw = open_raw(tmp_path / "a.ome.tif")
+    np.testing.assert_array_equal(read_all(raw)[:, 0], pixels)
+    assert raw.channels is None
+
+
+@pytest.mark.parametrize(
+    ("is_there", "message"),
+    [
+        (True, "spread over several files; save it as one"),
+        (False, "lists planes that it does not hold; save it as one"),
+    ],
+)
+def test_an_ome_tiff_with_planes_in_other_files_is_refused(tmp_path, is_there, message):
+    uuids = [f"urn:uuid:00000000-0000-0000-0000-00000000000{n}" for n in range(2)]
+    data = "".join(
+        f'<TiffData FirstZ="{z}" IFD="0" PlaneCount="1">'
+        f'<UUID FileName="{z}.ome.tif">{uuid}</UUID></TiffData>'
+        for z, uuid in enumerate(uuids)
+    )
+    for z in range(2 if is_there else 1):
+        name = tmp_path / f"{z}.ome.tif"
+        write_ome(name, PLANE, 'SizeC="1" SizeZ="2"', f'<Channel ID="C"/>{data}', uuids[z])
+    with pytest.raises(InputError, match=f"0.ome.tif: .*{message}"):
+        open_raw(tmp_path / "0.ome.tif")
+
+
 def test_ome_tiff_without_sizes_has_no_size(tmp_path):
     tifffile.imwrite(tmp_path / "a.ome.tif", STACK, metadata={"axes": "ZYX"})
     assert open_raw(tmp_path / "a.ome.tif").pixel_size_um is None
 
 
 def test_a_resolution_per_centimetre_is_a_pixel_size_and_one_per_inch_is_not(tmp_path):
-    for unit, size in (("CENTIMETER", (1.0, 0.5, 0.25)), ("INCH", None), ("NONE", None)):
+    for unit, size in (("CENTIMETER", (0.5, 0.5, 0.25)), ("INCH", None), ("NONE", None)):
         options = {"resolution": (40_000, 20_000), "resolutionunit": unit}
         tifffile.imwrite(tmp_path / "a.tif", PLANE, metadata=None, **options)
         found = open_raw(tmp_path / "a.tif").pixel_size_um
@@ -196,17 +260,25 @@ def test_a_strip_larger_than_memory_allows_is_refused_before_it_is_read(tmp_path
 
 
 def write_png(path: Path, pixels: np.ndarray, colour: int, bits: int) -> None:
-    """A PNG by the letter of its specification: one filter byte 0 before each row."""
+    """A PNG by the letter of its specification: one filter byte 0 before each row.
+
+    colour 3: a palette of random colours.
+    """
     height, width = pixels.shape[:2]
-    if bits == 1:
-        rows = np.packbits(pixels.astype(bool), axis=1)
+    if bits < 8:
+        each = np.unpackbits(pixels.astype(np.uint8)[..., None], axis=2)[..., 8 - bits :]
+        rows = np.packbits(each.reshape(height, -1), axis=1)
     else:
         rows = pixels.astype(f">u{bits // 8}").reshape(height, -1)
     lines = b"".join(b"\x00" + row.tobytes() for row in rows)
     header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    palette = np.random.default_rng(0).bytes(3 * 2**bits) if colour == 3 else b""
+    chunks = {b"IHDR": header, b"PLTE": palette, b"IDAT": zlib.compress(lines), b"IEND": b""}
     with open(path, "wb") as file:
         file.write(b"\x89PNG\r\n\x1a\n")
-        for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")):
+        for kind, body in chunks.items():
+            if kind == b"PLTE" and not body:
+                continue
             check = struct.pack(">I", zlib.crc32(kind + body))
             file.write(struct.pack(">I", len(body)) + kind + body + check)
 
@@ -223,10 +295,22 @@ def test_a_png_of_any_colour_type_reads_without_its_transparency(
     assert_reads(tmp_path / "a.png", np.moveaxis(pixels[:, :, :kept], -1, 0)[:, None])
 
 
-def test_a_png_of_one_bit_reads_as_0_and_255(tmp_path):
-    mask = PLANE % 3 == 0
-    write_png(tmp_path / "a.PNG", mask, 0, 1)
-    assert_reads(tmp_path / "a.PNG", (mask * 255).astype(np.uint8)[None, None])
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("colour", [0, 3])
+def test_a_png_of_few_bits_or_with_a_palette_reads_as_the_numbers_stored(tmp_path, bits, colour):
+    numbers = (PLANE % 2**bits).astype(np.uint8)[:, :-1]
+    write_png(tmp_path / "a.PNG", numbers, colour, bits)
+    assert_reads(tmp_path / "a.PNG", numbers[None, None])
+    assert open_raw(tmp_path / "a.PNG").has_palette == (colour == 3)
+
+
+def test_a_png_with_a_palette_that_was_cut_short_is_refused(tmp_path):
+    write_png(tmp_path / "a.png", PLANE % 251, 3, 8)
+    content = (tmp_path / "a.png").read_bytes()
+    for end in (40, 33 + 12 + 3 * 256, len(content) - 100):
+        (tmp_path / "a.png").write_bytes(content[:end])
+        with pytest.raises(InputError, match="a.png: cannot be read"):
+            open_raw(tmp_path / "a.png")
 
 
 def test_a_png_that_claims_too_much_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
@@ -308,6 +392,17 @@ def test_a_scaled_nifti_reads_as_its_scaled_values(tmp_path, name):
     assert pixels.dtype.kind == "f"
 
 
+def test_scaled_integers_that_do_not_fit_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr(raw_module, "MAX_WHOLE_BYTES", VOLUME.size * 8 - 1)
+    image = nibabel.Nifti1Image(VOLUME, np.eye(4))
+    nibabel.save(image, tmp_path / "plain.nii")
+    assert_reads(tmp_path / "plain.nii", VOLUME.transpose()[None])
+    image.header.set_slope_inter(0.5, 10)
+    nibabel.save(image, tmp_path / "a.nii")
+    with pytest.raises(InputError, match="a.nii: the volume of scaled integers holds .* float32"):
+        open_raw(tmp_path / "a.nii")
+
+
 @pytest.mark.parametrize("edge", [np.nan, np.inf])
 def test_a_nifti_whose_voxel_sizes_are_no_numbers_has_no_size(tmp_path, edge):
     write_nifti(tmp_path / "a.nii", VOLUME, (1.0, 1.0, 1.0), "mm")
@@ -347,7 +442,7 @@ def test_a_real_slide_reads_by_tiles_and_knows_its_pixel_size(data):
         raw.read(box)[:, 0], whole[1000:1100, 2000:2150].transpose(2, 0, 1)
     )
     assert raw.shape == (3, 1, 2967, 2220)
-    assert raw.pixel_size_um == pytest.approx((1.0, 0.499, 0.499))
+    assert raw.pixel_size_um == pytest.approx((0.499,) * 3)
 
 
 @pytest.mark.parametrize(

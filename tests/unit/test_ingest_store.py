@@ -1,5 +1,6 @@
 """A raw picture becomes a store: pixels, statistics, pyramid and OME-Zarr metadata."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,21 @@ def test_statistics_add_up_over_any_cut(flat, cut):
     mean, std = mean_and_std(records)
     np.testing.assert_allclose(mean, pixels.mean(axis=(1, 2, 3)), rtol=1e-12)
     np.testing.assert_allclose(std, pixels.std(axis=(1, 2, 3)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (3, 2, 0, 1)])
+def test_statistics_need_little_memory_and_no_order_in_memory(axes):
+    made = np.random.default_rng(0).integers(0, 255, (3, 2, 1024, 700), dtype=np.uint8)
+    pixels = np.ascontiguousarray(made.transpose(axes)).transpose(np.argsort(axes))
+    tracemalloc.start()
+    found = block_statistics(pixels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.5 * pixels.nbytes
+    assert found == block_statistics(made)
+    np.testing.assert_allclose(found["mean"], made.mean(axis=(1, 2, 3)), rtol=1e-12)
+    deviations = made.var(axis=(1, 2, 3)) * found["count"]
+    np.testing.assert_allclose(found["squared_deviations"], deviations, rtol=1e-12)
 
 
 @pytest.mark.parametrize(("dtype", "level"), [("int32", 2**31 - 100), ("float32", 1e6)])

@@ -11,7 +11,7 @@ from overtile.networks.unet import UNet
 
 
 def make_network(ndim, depth, norm="none", spacing=(1.0, 1.0, 1.0), channels=1):
-    """A random network with random batch statistics, and a function from pixels to probabilities."""
+    """A random network with random batch statistics, as a function, and its architecture."""
     torch.manual_seed(depth)
     pools, kernels = choose_levels(ndim, depth, spacing)
     a = Architecture(ndim, channels, 3, 4, pools, kernels, norm=norm)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import platform
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from overtile import provenance
 from overtile.errors import InputError
 from overtile.reporting import inputs, models, page, pictures, planes, plots, summary, table, window
 from overtile.reporting.inputs import Archive, Result, Slide
+from sheet import read_sheet as read_workflow_sheet
 
 HOSTILE = "<script>alert(1)</script>"
+PLAN = """\
+architecture: {ndim: 2, in_channels: 1, width: 8, pools: [[2, 2]], norm: none, dropout: 0.5}
+classes: [background, cell]
+tile_input_px: [100, 100]
+tile_output_px: [60, 60]
+batch_tiles: 1
+loss: cross_entropy
+weights: {w0: 10, sigma_px: 5}
+epochs: 2
+steps_per_epoch: 3
+optimiser: sgd
+learning_rate: 0.01
+seed: 1
+"""
 
 
 def score_values(slide: str, f1: float | None = 0.8, model: str = "unet") -> dict:
@@ -113,6 +130,8 @@ def test_the_sheet_says_which_slides_count_and_in_what_order(score_folder, tmp_p
         ("slide,split\na,test\n", "no column"),
         ("slide\tsplit\na\texam\n", "'exam'; allowed: train, val, test"),
         ("slide\tsplit\na\ttest\na\tval\n", "twice"),
+        ("slide\tsplit\na\ttest\tx\n", "line 2: has 3 cells for 2 columns"),
+        ("", "no column"),
     ],
 )
 def test_a_wrong_sheet_is_refused(tmp_path, text, message):
@@ -120,6 +139,28 @@ def test_a_wrong_sheet_is_refused(tmp_path, text, message):
     sheet.write_text(text)
     with pytest.raises(InputError, match=message):
         inputs.read_sheet(sheet)
+
+
+def test_the_sheet_is_read_as_the_workflow_reads_it(tmp_path):
+    image = "a.tif"
+    (tmp_path / image).touch()
+    lines = [
+        "slide\timage\tlabels\tsplit\tgroup ",
+        f"# old\t{image}",
+        f" a \t{image}\t{image}\t test\tone",
+        "",
+        "\t\t",
+        f"b\t{image}",
+        f'c\t{image}\t\t\t"12 "o\'clock',
+    ]
+    path = tmp_path / "slides.tsv"
+    path.write_text("\n".join(lines), encoding="utf-8-sig")
+    slides = inputs.read_sheet(path)
+    rows = read_workflow_sheet(str(path), str(tmp_path)).values()
+    assert [(s.name, s.split, s.group) for s in slides] == [
+        (row.slide, row.split or inputs.PREDICT_ONLY, row.group) for row in rows
+    ]
+    assert [s.name for s in slides] == ["a", "b", "c"]
 
 
 def test_nothing_to_report_is_refused():
@@ -269,6 +310,16 @@ def test_a_plan_of_something_else_is_refused(tmp_path):
         models.read_model(tmp_path)
 
 
+def test_only_folds_of_the_plan_are_shown(tmp_path):
+    fold = "{train: [a], validation: []}"
+    (tmp_path / "plan.yaml").write_text(PLAN + f"folds: [{fold}, {fold}, {fold}]\n")
+    for number in (0, 2, 3):
+        (tmp_path / f"fold{number}").mkdir()
+        (tmp_path / f"fold{number}" / "history.tsv").write_text(f"epoch\tloss\n1\t{number}\n")
+    model = models.read_model(tmp_path)
+    assert [(f.number, f.history["loss"]) for f in model.folds] == [(0, [0.0]), (2, [2.0])]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(45.2, "45 s"), (720, "12 min"), (11100, "3 h 05 min")]
 )
@@ -293,6 +344,28 @@ def test_an_archive_without_scores_still_has_a_page():
     html = page.render_page(archive, [], {}, "T", None)
     assert "1\u202f234" in html
     assert "no scores" in html
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "text"),
+    [
+        ([0.3], "(IoU of 0.3 or more)"),
+        ([0.7, 0.5, 0.7], "(IoU of 0.5 or 0.7 or more, as set for its score file)"),
+    ],
+)
+def test_the_page_says_from_which_overlap_on_objects_match(tmp_path, thresholds, text):
+    for number, threshold in enumerate(thresholds):
+        values = score_values(f"s{number}")
+        values["objects"]["iou_threshold"] = threshold
+        (tmp_path / f"s{number}.json").write_text(json.dumps(values))
+    archive = inputs.load_archive([tmp_path], None, None, [], "reference")
+    html = page.render_page(archive, [], {}, "T", None)
+    assert text in " ".join(html.split())
+
+
+def test_only_installed_packages_have_a_version(monkeypatch):
+    monkeypatch.setattr(provenance, "PACKAGES", ("numpy", "no-such-package"))
+    assert provenance.versions() == {"python": platform.python_version(), "numpy": np.__version__}
 
 
 def test_contrast_leaves_out_the_brightest_and_keeps_stains():

@@ -268,14 +268,16 @@ def test_a_shifted_real_mask_scores_as_scikit_image_says(data):
 
 
 def store_of(labels, folder, names=NAMES, kind="semantic"):
-    """A label store of an array (y, x) of classes."""
+    """A label store of an array (y, x) or (z, y, x) of classes."""
     from pathlib import Path
 
     from overtile.images.raw import RawImage
     from overtile.stores.reference import write_reference
     from overtile.stores.store import Store
 
-    raw = RawImage(Path("made.tif"), np.asarray(labels), (None, None, 0, 1), None)
+    pixels = np.asarray(labels)
+    order = (None, *((None, 0, 1) if pixels.ndim == 2 else (0, 1, 2)))
+    raw = RawImage(Path("made.tif"), pixels, order, None)
     write_reference(raw, folder, "k", kind, names, list(range(len(names))), None, None)
     return Store.open(folder)
 
@@ -295,6 +297,25 @@ def test_stores_are_compared_as_their_pixels_are(tmp_path, monkeypatch):
         assert scores.pop(group) == pytest.approx(expected.pop(group))
     digests = {"reference": stores[0].digest, "segmentation": stores[1].digest}
     assert scores == digests | expected
+
+
+@pytest.mark.parametrize("shape", [(40, 37), (20, 12, 13)])
+def test_large_shards_are_counted_in_smaller_blocks(tmp_path, monkeypatch, shape):
+    from overtile.evaluation import compare as module
+
+    rng = np.random.default_rng(0)
+    one, two = (rng.integers(0, 2, shape).astype(np.uint8) for _ in range(2))
+    stores = store_of(one, tmp_path / "a"), store_of(two, tmp_path / "b")
+    whole = compare(*stores, 0.3)
+    sizes = []
+    add = Agreement.add
+    monkeypatch.setattr(module, "LARGEST_BLOCK", {"picture": (1, 16, 16), "volume": (4, 8, 8)})
+    monkeypatch.setattr(Agreement, "add", lambda *a: (sizes.append(a[1].size), add(*a)))
+    pieces = compare(*stores, 0.3)
+    assert max(sizes) == 256
+    for group in ("rand", "information"):
+        assert pieces.pop(group) == pytest.approx(whole.pop(group))
+    assert pieces == whole
 
 
 def test_pictures_of_two_shapes_or_two_sets_of_classes_are_refused_by_name(tmp_path):

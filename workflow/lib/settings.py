@@ -74,7 +74,9 @@ def explain(error: jsonschema.ValidationError) -> str:
     hint = ""
     if error.validator == "type" and re.fullmatch(r"[\d.]+e-?\d+", str(error.instance)):
         hint = "; YAML reads this as text: write a point, as in 1.0e-3"
-    return f"{place or 'the whole'} is {error.instance!r}: {error.message}{hint}; meaning: {meaning}"
+    return (
+        f"{place or 'the whole'} is {error.instance!r}: {error.message}{hint}; meaning: {meaning}"
+    )
 
 
 def nearest(word: str, allowed: list[str]) -> str:

@@ -52,6 +52,7 @@ class Stitcher:
     _count: int = 0
     _ranges: dict[tuple[int, ...], tuple[int, int]] = field(default_factory=dict)
     _first: list[np.ndarray] = field(default_factory=list)
+    _sizes: list[np.ndarray] = field(default_factory=list)
     _pairs: list[np.ndarray] = field(default_factory=list)
     _faces: dict[tuple[int, tuple[int, ...]], tuple[np.ndarray, np.ndarray]] = field(
         default_factory=dict
@@ -64,6 +65,7 @@ class Stitcher:
         self._count += len(first)
         self._ranges[block.index] = (offset, self._count)
         self._first.append(first)
+        self._sizes.append(np.bincount(labels.ravel(), minlength=len(first) + 1)[1:])
         ids = np.where(labels > 0, labels + offset, 0)
         for axis in range(len(self.shape)):
             waiting = self._faces.pop((axis, block.index), None)
@@ -78,10 +80,11 @@ class Stitcher:
         pairs = np.stack([near[0][touching], far[0][touching]]) - 1
         self._pairs.append(np.unique(pairs, axis=1))
 
-    def numbering(self) -> tuple[dict[tuple[int, ...], np.ndarray], int]:
+    def numbering(self, min_px: int = 0) -> tuple[dict[tuple[int, ...], np.ndarray], int]:
         """Final ids, and how many objects there are.
 
         Ids: for each block's index an array whose entry n is the id of label n; entry 0 is 0.
+        Objects of fewer than `min_px` pixels in all blocks together get id 0.
         """
         first = np.concatenate([np.empty(0, dtype=np.int64), *self._first])
         pairs = np.concatenate([np.empty((2, 0), dtype=np.int64), *self._pairs], axis=1)
@@ -92,11 +95,15 @@ class Stitcher:
         count, root = connected_components(graph, directed=False) if len(first) else (0, first)
         earliest = np.full(count, np.iinfo(np.int64).max)
         np.minimum.at(earliest, root, first)
-        rank = np.empty(count, dtype=np.int64)
-        rank[np.argsort(earliest, kind="stable")] = np.arange(1, count + 1)
+        sizes = np.concatenate([np.empty(0, dtype=np.int64), *self._sizes])
+        kept = np.bincount(root, weights=sizes, minlength=count) >= min_px
+        order = np.argsort(earliest, kind="stable")
+        order = order[kept[order]]
+        rank = np.zeros(count, dtype=np.int64)
+        rank[order] = np.arange(1, len(order) + 1)
         ids = rank[root]
         by_block = {
             index: np.concatenate([[0], ids[start:stop]])
             for index, (start, stop) in self._ranges.items()
         }
-        return by_block, count
+        return by_block, len(order)

@@ -28,8 +28,8 @@ def tile_grid(
 ) -> list[Block]:
     """Tiles that cover the box [start, stop) and begin at multiples of the network's stride.
 
-    tile_px, one edge per axis, is rounded down to such multiples. Only then does pooling fall on the same pixels as
-    in the whole picture, and tiles equal the whole.
+    tile_px, one edge per axis, is rounded down to such multiples. Only then does pooling fall on
+    the same pixels as in the whole picture, and tiles equal the whole.
     """
     origin = [a - a % s for a, s in zip(start, stride, strict=True)]
     edge = [max(s, t - t % s) for t, s in zip(tile_px, stride, strict=True)]

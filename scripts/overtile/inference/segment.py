@@ -14,8 +14,11 @@ def most_probable(probabilities: np.ndarray) -> np.ndarray:
     return probabilities.argmax(axis=0).astype(np.uint8)
 
 
-def write_segmentation(probabilities: Store, folder: Path, key: str) -> None:
-    """Write class map and objects (face-connected components of each foreground class)."""
+def write_segmentation(probabilities: Store, folder: Path, key: str, min_object_px: int) -> None:
+    """Write class map and objects (face-connected components of each foreground class).
+
+    min_object_px: smaller components become background.
+    """
 
     def classify(block: Block) -> np.ndarray:
         return most_probable(probabilities.array[(slice(None), *block.slices)])
@@ -28,4 +31,5 @@ def write_segmentation(probabilities: Store, folder: Path, key: str) -> None:
         probabilities.attributes["class_names"],
         probabilities.attributes["pixel_size_um"],
         kind="segmentation",
+        min_object_px=min_object_px,
     )

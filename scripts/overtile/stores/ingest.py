@@ -12,7 +12,7 @@ from overtile.stores.pyramid import add_pyramid
 from overtile.stores.writer import StoreWriter
 
 AXES = ("c", "z", "y", "x")
-VALUES_AT_ONCE = 2**18
+VALUES_AT_ONCE = 2**16
 PICTURE_DTYPES = (
     *("uint8", "int8", "uint16", "int16", "uint32", "int32"),
     *("float16", "float32", "float64"),

@@ -32,7 +32,7 @@ class Journal:
 
     @staticmethod
     def holder(store: Path) -> str | None:
-        """What the store of a folder holds, finished or not; None without a store, "" if unknown."""
+        """What a folder's store holds, finished or not; None without a store, "" if unknown."""
         path = Path(store) / NAME
         if not path.exists():
             return None

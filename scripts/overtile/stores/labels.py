@@ -12,6 +12,7 @@ import numpy as np
 from overtile.geometry.components import IGNORE, Stitcher, label_block
 from overtile.geometry.spans import Block, plan_blocks
 from overtile.stores.digest import digest_of
+from overtile.stores.layout import chunk_and_shard
 from overtile.stores.ngff import list_labels, multiscale_attributes
 from overtile.stores.pyramid import add_pyramid
 from overtile.stores.store import Store
@@ -32,7 +33,8 @@ def write_classes(
 ) -> Store:
     """Write the class map of a label store, (z, y, x) uint8, with its pixel counts per class.
 
-    folder: of the label store, which does not exist again before its objects are written. read: gives the classes of a block. Pixels of value 255 are ignored by training and scores.
+    folder: of the label store, which does not exist again before its objects are written. read:
+    gives the classes of a block; pixels of value 255 are ignored by training and scores.
     """
     claim(folder, "labels")
     writer = StoreWriter(folder / "classes", digest_of(key, "classes"), "classes")
@@ -93,23 +95,31 @@ def write_objects(
         list_labels(folder.parent.parent)
 
 
-def component_reader(classes: Store) -> tuple[ReadBlock, int]:
+def component_reader(
+    read_classes: ReadBlock, shape: Sequence[int], min_object_px: int
+) -> tuple[ReadBlock, ReadBlock, int]:
     """Number the face-connected components of a class map, the same whatever the blocks.
 
     Two passes: the first finds the components of each block and which of them touch; the second
-    (the function returned) labels a block again and gives its components their final ids.
-    Memory grows with the number of components, not of pixels. Returns it and the count.
+    labels a block again and gives its components their final ids. Components of fewer than
+    min_object_px pixels become background. Memory grows with the number of components, not of
+    pixels. Returns functions that give classes and ids of a block, and the number of objects.
     """
-    stitcher = Stitcher(classes.shape)
-    for block in plan_blocks(classes.shape, classes.array.shards):
-        part = classes.array[block.slices]
-        stitcher.add(block, label_block(part), part)
-    numbering, count = stitcher.numbering()
+    stitcher = Stitcher(tuple(shape))
+    for block in plan_blocks(shape, chunk_and_shard(shape)[1]):
+        classes = read_classes(block)
+        stitcher.add(block, label_block(classes), classes)
+    numbering, count = stitcher.numbering(min_object_px)
 
-    def read(block: Block) -> np.ndarray:
-        return numbering[block.index][label_block(classes.array[block.slices])]
+    def read_ids(block: Block) -> np.ndarray:
+        return numbering[block.index][label_block(read_classes(block))]
 
-    return read, count
+    def read_kept(block: Block) -> np.ndarray:
+        classes = read_classes(block)
+        labels = label_block(classes)
+        return np.where((labels > 0) & (numbering[block.index][labels] == 0), 0, classes)
+
+    return read_kept if min_object_px > 1 else read_classes, read_ids, count
 
 
 def write_component_store(
@@ -120,8 +130,12 @@ def write_component_store(
     class_names: Sequence[str],
     pixel_size_um: Sequence[float] | None,
     kind: str,
+    min_object_px: int = 0,
 ) -> None:
-    """Write a label store whose objects are the connected components of its class map."""
-    classes = write_classes(folder, key, shape, read_classes, class_names, pixel_size_um)
-    read, count = component_reader(classes)
-    write_objects(folder, key, shape, np.uint32, read, classes, kind, count)
+    """Write a label store whose objects are the connected components of its class map.
+
+    min_object_px: smaller components become background, in the class map too.
+    """
+    read_kept, read_ids, count = component_reader(read_classes, shape, min_object_px)
+    classes = write_classes(folder, key, shape, read_kept, class_names, pixel_size_um)
+    write_objects(folder, key, shape, np.uint32, read_ids, classes, kind, count)

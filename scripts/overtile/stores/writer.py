@@ -42,9 +42,9 @@ class StoreWriter:
     """Writes the arrays of one store. One shard is one block, written whole by one task.
 
     holds: picture, labels, classes, weights or probabilities; a folder that holds anything else is
-    refused. key: digest of inputs, settings and code. Under the same key an earlier try's blocks are kept;
-    under another one the store starts empty. Only arrays of this store are touched: label stores
-    that lie inside a picture's store stay.
+    refused. key: digest of inputs, settings and code. Under the same key an earlier try's blocks
+    are kept; under another one the store starts empty. Only arrays of this store are touched:
+    stores that lie inside it stay.
     """
 
     def __init__(self, path: str | Path, key: str, holds: str):
