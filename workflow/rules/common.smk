@@ -1,6 +1,7 @@
 """Settings, sheet, and what rules ask of them."""
 
 import json
+import os
 import re
 import runpy
 import sys
@@ -17,8 +18,13 @@ sys.path.insert(0, str(ROOT / "workflow" / "lib"))
 from settings import check_settings, check_together, load_schema
 from sheet import read_sheet
 
-# Not a parameter of rules: a clone that moves to another place reruns nothing.
 SCRIPTS = str(ROOT / "scripts")
+
+
+def script(name):
+    """Path of a step's script from where snakemake runs: moving both together reruns nothing."""
+    return os.path.relpath(f"{SCRIPTS}/{name}")
+
 
 # The one library file read here; it needs nothing but the standard library.
 DIGEST = runpy.run_path(f"{SCRIPTS}/overtile/code_digest.py")

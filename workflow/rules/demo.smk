@@ -16,7 +16,8 @@ rule make_demo_slide:
         mem_mb=2000,
     params:
         code=code_digest("demo.py"),
+        script=script("demo.py"),
     shell:
-        "python {SCRIPTS:q}/demo.py --seed {wildcards.number}"
+        "python {params.script:q} --seed {wildcards.number}"
         " --image {output.image:q} --labels {output.labels:q}"
         " 2>&1 | tee {log:q}"

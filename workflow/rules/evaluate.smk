@@ -16,9 +16,10 @@ rule evaluate_slide:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
     params:
         code=code_digest("evaluate.py"),
+        script=script("evaluate.py"),
         iou_threshold=config["evaluation"]["iou_threshold"],
     shell:
-        "python {SCRIPTS:q}/evaluate.py --reference {input.reference:q}"
+        "python {params.script:q} --reference {input.reference:q}"
         " --segmentation {input.segmentation:q} --scores {output:q}"
         " --iou-threshold {params.iou_threshold}"
         " --slide {wildcards.slide} --model-name {wildcards.model}"

@@ -15,9 +15,10 @@ rule ingest_image:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
     params:
         code=code_digest("ingest.py"),
+        script=script("ingest.py"),
         pixel_size=lambda wildcards: pixel_size_flags(wildcards.slide),
     shell:
-        "python {SCRIPTS:q}/ingest.py --image {input:q} --store {output:q} {params.pixel_size}"
+        "python {params.script:q} --image {input:q} --store {output:q} {params.pixel_size}"
         " 2>&1 | tee {log:q}"
 
 
@@ -39,11 +40,12 @@ rule ingest_labels:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
     params:
         code=code_digest("ingest.py"),
+        script=script("ingest.py"),
         kind=config["labels"]["kind"],
         classes=flags("--classes", config["labels"]["classes"]),
         values=flags("--values", config["labels"]["values"]),
         ignore=flags("--ignore", config["labels"]["ignore"]),
     shell:
-        "python {SCRIPTS:q}/ingest.py --labels {input.labels:q} --store {output:q}"
+        "python {params.script:q} --labels {input.labels:q} --store {output:q}"
         " --kind {params.kind} {params.classes} {params.values} {params.ignore}"
         " 2>&1 | tee {log:q}"

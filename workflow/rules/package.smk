@@ -16,9 +16,10 @@ rule package_model:
         mem_mb=1000,
     params:
         code=code_digest("package.py"),
+        script=script("package.py"),
         package=lambda wildcards, output: str(Path(output[0]).parent),
         folds=lambda wildcards, input: [str(Path(done).parent) for done in input.folds],
     shell:
-        "python {SCRIPTS:q}/package.py --plan {input.plan:q} --folds {params.folds:q}"
+        "python {params.script:q} --plan {input.plan:q} --folds {params.folds:q}"
         " --package {params.package:q}"
         " 2>&1 | tee {log:q}"

@@ -43,8 +43,9 @@ rule plan_training:
         mem_mb=1000,
     params:
         code=code_digest("plan.py"),
+        script=script("plan.py"),
         groups=flags("--groups", [SLIDES[s].group or s for s in slides_of("train")]),
     shell:
-        "python {SCRIPTS:q}/plan.py --images {input.images:q} --validation {input.validation:q}"
+        "python {params.script:q} --images {input.images:q} --validation {input.validation:q}"
         " {params.groups} --settings {input.settings:q} --plan {output:q}"
         " 2>&1 | tee {log:q}"

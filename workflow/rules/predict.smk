@@ -17,11 +17,12 @@ rule predict_probabilities:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
     params:
         code=code_digest("predict.py"),
+        script=script("predict.py"),
         block_px=config["prediction"]["block_px"],
         device=config["device"],
         precision=config["precision"],
     shell:
-        "python {SCRIPTS:q}/predict.py --image {input.image:q} --model {input.model:q}"
+        "python {params.script:q} --image {input.image:q} --model {input.model:q}"
         " --probabilities {output:q} --block-px {params.block_px}"
         " --device {params.device} --precision {params.precision} --threads {threads}"
         " 2>&1 | tee {log:q}"

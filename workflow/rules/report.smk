@@ -31,12 +31,13 @@ rule write_report:
         mem_mb=4000,
     params:
         code=code_digest("report.py"),
+        script=script("report.py"),
         template=text_digest("overtile/reporting/report.html.jinja"),
         title=config["title"],
         models=[f"results/models/{model}" for model in MODELS],
         scores=[f"results/scores/{model}" for model in MODELS] if REFERENCED else [],
     shell:
-        "python {SCRIPTS:q}/report.py --scores {params.scores:q} --sheet {input.sheet:q}"
+        "python {params.script:q} --scores {params.scores:q} --sheet {input.sheet:q}"
         " --slides results/slides --models {params.models:q} --title {params.title:q}"
         " --report {output.report:q} --table {output.table:q}"
         " 2>&1 | tee {log:q}"

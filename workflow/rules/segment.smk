@@ -15,8 +15,9 @@ rule segment_objects:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
     params:
         code=code_digest("segment.py"),
+        script=script("segment.py"),
         min_object_px=config["segmentation"]["min_object_px"],
     shell:
-        "python {SCRIPTS:q}/segment.py --probabilities {input:q} --segmentation {output:q}"
+        "python {params.script:q} --probabilities {input:q} --segmentation {output:q}"
         " --min-object-px {params.min_object_px}"
         " 2>&1 | tee {log:q}"

@@ -21,11 +21,12 @@ rule train_fold:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
     params:
         code=code_digest("train.py"),
+        script=script("train.py"),
         model=lambda wildcards, output: str(Path(output[0]).parent),
         device=config["device"],
         precision=config["precision"],
     shell:
-        "python {SCRIPTS:q}/train.py --plan {input.plan:q} --images {input.images:q}"
+        "python {params.script:q} --plan {input.plan:q} --images {input.images:q}"
         " --weights {input.weights:q} --model {params.model:q} --fold {wildcards.fold}"
         " --device {params.device} --precision {params.precision} --threads {threads}"
         " 2>&1 | tee {log:q}"

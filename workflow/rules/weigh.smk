@@ -16,7 +16,8 @@ rule weigh_borders:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
         code=code_digest("weigh.py"),
+        script=script("weigh.py"),
     shell:
-        "python {SCRIPTS:q}/weigh.py --labels {input.labels:q} --plan {input.plan:q}"
+        "python {params.script:q} --labels {input.labels:q} --plan {input.plan:q}"
         " --weights {output:q}"
         " 2>&1 | tee {log:q}"
