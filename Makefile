@@ -24,7 +24,7 @@ demo: env  ## Segment the demonstration archive and score it (no GPU, no downloa
 	@echo; cat logs/write_report.log
 
 test: env  ## Run all tests
-	python -m pytest -n 2 --dist loadgroup $(ARGS)
+	python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: env  ## Check style, imports, rules and shipped configurations
 	ruff check .

@@ -29,8 +29,9 @@ class Project:
         fixed = ("--cores", "2", "--resources", "gpu=1", "--rerun-incomplete")
         config = ("--configfile", str(self.archive / "config.yaml"))
         return [
-            *(sys.executable, "-m", "snakemake", "--snakefile", str(self.root / "Snakefile")),
-            *("--directory", str(self.archive), *fixed, *config, *flags),
+            *(sys.executable, "-m", "snakemake", *flags),
+            *("--snakefile", str(self.root / "Snakefile")),
+            *("--directory", str(self.archive), *fixed, *config),
         ]
 
     def snakemake(self, *flags: str) -> subprocess.CompletedProcess:

@@ -14,8 +14,6 @@ import pytest
 
 from overtile.stores.store import Store
 
-pytestmark = pytest.mark.xdist_group("reruns")
-
 CONFIG = {
     "labels": {"kind": "instances", "classes": ["background", "nucleus"]},
     "device": "cpu",

@@ -7,24 +7,23 @@ import pytest
 
 from overtile.stores.store import Store
 
-pytestmark = pytest.mark.xdist_group("volumes")
-
 SETTINGS = {
     "width": 8,
     "depth": 2,
     "norm": "batch",
     "loss": "cross_entropy_dice",
     "learning_rate": 0.005,
-    "epochs": 4,
-    "steps_per_epoch": 12,
-    "validation_tiles": 2,
+    "epochs": 6,
+    "steps_per_epoch": 30,
+    "validation_tiles": 24,
+    "augmentation": {"rotation_degrees": 15, "flips": False, "elastic_px": 2},
 }
 CONFIG = {
     "labels": {"kind": "semantic", "classes": ["background", "anterior", "posterior"]},
     "device": "cpu",
     "models": {
-        "deep": SETTINGS | {"ndim": 3, "tile_px": [16, 24, 24]},
-        "flat": SETTINGS | {"ndim": 2, "tile_px": [40, 40]},
+        "deep": SETTINGS | {"ndim": 3, "tile_px": [28, 28, 28]},
+        "flat": SETTINGS | {"ndim": 2, "tile_px": [40, 40], "batch_tiles": 8},
     },
 }
 
@@ -46,11 +45,15 @@ def results(make_project, data):
 @pytest.mark.parametrize("model", ["deep", "flat"])
 def test_a_short_training_finds_the_hippocampus(results, model):
     scores = json.loads((results / "scores" / model / "v4.json").read_text())
+    confusion = np.array(scores["confusion"])
+    found, reference, segmented = (
+        part.sum() for part in (confusion[1:, 1:], confusion[1:], confusion[:, 1:])
+    )
+    # Balanced class weights make a short training generous: it finds nearly all, and some more.
+    # Calling every voxel foreground would score a Dice of 0.10.
+    assert found / reference > 0.8
+    assert 2 * found / (reference + segmented) > 0.3
     assert scores["classes"]["background"]["dice"] > 0.9
-    foreground = np.array(scores["confusion"])[1:, 1:].sum()
-    reference = np.array(scores["confusion"])[1:].sum()
-    segmented = np.array(scores["confusion"])[:, 1:].sum()
-    assert 2 * foreground / (reference + segmented) > 0.5
 
 
 def test_the_voxel_size_reaches_every_output(results):

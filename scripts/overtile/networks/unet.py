@@ -8,8 +8,6 @@ from overtile.networks.architecture import Architecture
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 UP = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-# Batches are one or few tiles: the statistics used in prediction are averaged over some 50 of them.
-MOMENTUM = 0.02
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
@@ -62,7 +60,7 @@ def _double_conv(a: Architecture, inputs: int, outputs: int, kernel, dropout: fl
     for channels in (inputs, outputs):
         layers.append(CONV[a.ndim](channels, outputs, kernel, bias=a.norm == "none"))
         if a.norm == "batch":
-            layers.append(NORM[a.ndim](outputs, momentum=MOMENTUM))
+            layers.append(NORM[a.ndim](outputs))
         layers.append(nn.ReLU(inplace=True))
     if dropout:
         layers.append(nn.Dropout(dropout))
