@@ -188,6 +188,8 @@ def test_steps_killed_in_the_middle_leave_the_same_bytes_in_the_end(killed_and_u
 def test_a_killed_snakemake_goes_on_after_unlocking(killed_and_undisturbed):
     project, undisturbed = killed_and_undisturbed
     shutil.rmtree(project.archive / "results" / "probabilities")
+    for labels in (project.archive / "results" / "slides").glob("*/labels/tiny"):
+        shutil.rmtree(labels)
     process = project.start()
     while not (project.archive / "results" / "probabilities").exists():
         assert process.poll() is None
