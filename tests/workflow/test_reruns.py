@@ -190,6 +190,7 @@ def test_a_killed_snakemake_goes_on_after_unlocking(killed_and_undisturbed):
     shutil.rmtree(project.archive / "results" / "probabilities")
     for labels in (project.archive / "results" / "slides").glob("*/labels/tiny"):
         shutil.rmtree(labels)
+    (project.archive / "results" / "report.html").unlink()
     process = project.start()
     while not (project.archive / "results" / "probabilities").exists():
         assert process.poll() is None
