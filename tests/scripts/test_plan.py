@@ -32,3 +32,15 @@ def test_a_slide_without_reference_is_refused_by_name(step, done, data, archive,
     assert result.returncode == 1
     assert "bare.ome.zarr/labels/reference" in result.stderr
     assert not (tmp_path / "plan.yaml").exists()
+
+
+def test_a_tile_with_another_number_of_axes_than_the_network_is_one_line(step, archive, tmp_path):
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("ndim: 3\ntile_px: [64, 64]\n")
+    result = step(
+        *("plan", "--images", archive / "a.ome.zarr"),
+        *("--settings", settings, "--plan", tmp_path / "plan.yaml"),
+    )
+    assert result.returncode == 1
+    assert "tile_px: has 2 values, the network has 3 axes" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1

@@ -154,7 +154,7 @@ def make_plan(
     ndim = settings.ndim
     if len(settings.tile_px) != ndim:
         raise InputError(
-            f"tile_px: has {len(settings['tile_px'])} values, the network has {ndim} axes; "
+            f"tile_px: has {len(settings.tile_px)} values, the network has {ndim} axes; "
             "give one edge per axis"
         )
     if ndim == 3 and any(s["shape_px"][0] == 1 for s in slides):
