@@ -10,8 +10,6 @@ from overtile.geometry.components import IGNORE
 from overtile.geometry.spans import Block
 from overtile.stores.labels import write_classes, write_component_store, write_objects
 
-KINDS = ("instances", "binary", "semantic")
-
 
 def integer_labels(path: Path, pixels: np.ndarray) -> np.ndarray:
     """Check that labels are whole numbers from 0, in one channel; return them as (z, y, x)."""
