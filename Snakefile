@@ -14,6 +14,7 @@ if not workflow.configfiles:
 include: "workflow/rules/common.smk"
 include: "workflow/rules/demo.smk"
 include: "workflow/rules/ingest.smk"
+include: "workflow/rules/separate.smk"
 include: "workflow/rules/plan.smk"
 include: "workflow/rules/weigh.smk"
 include: "workflow/rules/train.smk"

@@ -13,10 +13,17 @@ def build_parser():
         type=cli.path,
         nargs="*",
         default=[],
-        help="stores of the training slides, each with labels/reference inside",
+        help="stores of the training slides",
     )
     parser.add_argument(
         "--validation", type=cli.path, nargs="*", default=[], help="stores of validation slides"
+    )
+    parser.add_argument(
+        "--labels",
+        type=cli.path,
+        nargs="+",
+        help="label stores to learn, of all images, then of all validation slides; without it "
+        "labels/reference inside each",
     )
     parser.add_argument(
         "--groups",
@@ -35,7 +42,7 @@ def run(args):
     """Look at the training slides and write the plan."""
     from overtile.errors import InputError
     from overtile.stores.files import read_yaml, write_yaml
-    from overtile.stores.store import Store
+    from overtile.stores.store import Store, labels_of
     from overtile.training.plan import make_plan
     from overtile.training.settings import read_settings
 
@@ -49,7 +56,8 @@ def run(args):
     groups = args.groups or [store.name for store in train]
     if len(groups) != len(train):
         raise InputError(f"--groups: {len(groups)} groups for {len(train)} slides; give as many")
-    write_yaml(args.plan, make_plan(train, validation, groups, settings))
+    labels = labels_of([*train, *validation], args.labels)
+    write_yaml(args.plan, make_plan(train, validation, labels, groups, settings))
 
 
 def main(arguments=None):

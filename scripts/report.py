@@ -31,6 +31,12 @@ def build_parser():
         metavar="DIR",
         help="folders of models, with plan.yaml and folds, for learning curves and settings",
     )
+    parser.add_argument(
+        "--weights", type=cli.path, nargs="*", default=[], help="a weight map per model, to show"
+    )
+    parser.add_argument(
+        "--targets", type=cli.path, nargs="*", default=[], help="labels that each of these is for"
+    )
     parser.add_argument("--title", default="Slide archive", help="headline of the page")
     parser.add_argument(
         "--reference-name", default="reference", help="label store that holds the reference"
@@ -45,13 +51,15 @@ def run(args):
     from overtile.reporting.models import read_model
     from overtile.reporting.page import headline_text, render_page
     from overtile.reporting.table import as_tsv
+    from overtile.reporting.weights import draw_figures
     from overtile.stores.files import write_text
 
     models = [read_model(folder) for folder in args.models]
     names = [model.name for model in models]
     archive = load_archive(args.scores, args.sheet, args.slides, names, args.reference_name)
     table_name = args.table.name if args.table else None
-    page = render_page(archive, models, versions(), args.title, table_name)
+    figures = draw_figures(models, args.weights, args.targets, args.slides)
+    page = render_page(archive, models, versions(), args.title, table_name, figures)
     if args.table:
         write_text(args.table, as_tsv(archive))
     write_text(args.report, page)

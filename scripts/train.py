@@ -23,6 +23,12 @@ def build_parser():
         required=True,
         help="weight maps of these slides, in the same order",
     )
+    parser.add_argument(
+        "--labels",
+        type=cli.path,
+        nargs="+",
+        help="label stores to learn, in the same order; without it labels/reference inside each",
+    )
     parser.add_argument("--model", type=cli.path, required=True, help="folder of the fold")
     parser.add_argument("--fold", type=int, default=0, help="which fold of the plan")
     cli.add_device(parser)
@@ -35,7 +41,7 @@ def run(args):
     from overtile.errors import InputError
     from overtile.networks.device import choose_device
     from overtile.stores.digest import digest_of
-    from overtile.stores.store import Store
+    from overtile.stores.store import Store, labels_of
     from overtile.training.loop import train_fold
     from overtile.training.plan import read_plan
     from overtile.training.samples import Slide
@@ -47,12 +53,14 @@ def run(args):
         raise InputError(
             f"--weights: {len(args.weights)} maps for {len(args.images)} images; give one each"
         )
+    images = [Store.open(path, "picture") for path in args.images]
     slides = {}
-    for image, weights in zip(args.images, args.weights, strict=True):
-        store = Store.open(image, "picture")
-        if store.name in slides:
-            raise InputError(f"--images: two slides are called {store.name}; rename one")
-        slides[store.name] = Slide.open(store, Store.open(weights, "weights"))
+    for image, labels, path in zip(
+        images, labels_of(images, args.labels), args.weights, strict=True
+    ):
+        if image.name in slides:
+            raise InputError(f"--images: two slides are called {image.name}; rename one")
+        slides[image.name] = Slide.open(image, labels, Store.open(path, "weights"))
     fold = plan["folds"][args.fold]
     missing = [name for name in fold["train"] + fold["validation"] if name not in slides]
     if missing:

@@ -13,11 +13,19 @@ def build_parser():
     )
     parser.add_argument("--weights", type=cli.path, required=True, help="W.zarr to write")
     parser.add_argument(
-        "--plan", type=cli.path, help="take w0, sigma, class weights and axes from a plan"
+        "--plan", type=cli.path, help="take everything below, but for --threads, from a plan"
     )
     parser.add_argument("--w0", type=cli.positive, default=10.0, help="height of the border term")
-    parser.add_argument(
+    sigma = parser.add_mutually_exclusive_group()
+    sigma.add_argument(
         "--sigma-px", type=cli.positive, default=5.0, help="width of the border term, in pixels"
+    )
+    sigma.add_argument("--sigma-um", type=cli.positive, help="the same in micrometres")
+    parser.add_argument(
+        "--tolerance",
+        type=cli.fraction,
+        default=1e-6,
+        help="a border term below this fraction of w0 is 0",
     )
     parser.add_argument(
         "--class-weights",
@@ -29,44 +37,49 @@ def build_parser():
     parser.add_argument(
         "--ndim", type=int, choices=(2, 3), default=2, help="2: planes are independent; 3: volume"
     )
+    cli.add_threads(parser)
     return parser
 
 
 def run(args):
     """Read the labels shard by shard and write the weights."""
+    from dataclasses import asdict
+
     from overtile.code_digest import code_digest
     from overtile.errors import InputError
-    from overtile.geometry.borders import class_weights
+    from overtile.geometry.class_balance import class_weights
     from overtile.stores.digest import digest_of
     from overtile.stores.plain import open_labels
     from overtile.stores.store import store_path
-    from overtile.stores.weights import write_weights
+    from overtile.stores.weights import choose_weighting, write_weights
     from overtile.training.plan import read_plan
 
-    with open_labels(args.labels, "instances") as reference:
-        attributes = reference.label_classes().attributes
+    with open_labels(args.labels, "instances") as labels:
+        attributes = labels.label_classes().attributes
         if args.plan:
             plan = read_plan(args.plan)
-            weights, spacing = plan["weights"], plan["spacing"]
+            weighting = choose_weighting(labels, **plan["weights"], spacing=plan["spacing"])
         else:
-            balanced = class_weights(attributes["class_counts"])
-            weights = {
-                "w0": args.w0,
-                "sigma_px": args.sigma_px,
-                "class_weights": args.class_weights or balanced,
-            }
-            size = reference.pixel_size_um[-args.ndim :]
-            spacing = [edge / min(size[-2:]) for edge in size]
-        names = attributes["class_names"]
-        if len(weights["class_weights"]) != len(names):
+            size = labels.pixel_size_um[-args.ndim :]
+            weighting = choose_weighting(
+                labels,
+                class_weights=args.class_weights or class_weights(attributes["class_counts"]),
+                w0=args.w0,
+                sigma_px=args.sigma_px,
+                sigma_um=args.sigma_um,
+                tolerance=args.tolerance,
+                spacing=[edge / min(size[-2:]) for edge in size],
+            )
+        names, given = attributes["class_names"], weighting.class_weights
+        if len(given) != len(names):
             raise InputError(
-                f"--class-weights: {len(weights['class_weights'])} values, but {args.labels} has "
+                f"--class-weights: {len(given)} values, but {args.labels} has "
                 f"{len(names)} classes ({', '.join(names)}); give one each"
             )
         key = digest_of(
-            reference.digest, attributes["digest"], weights, spacing, code_digest(__file__)
+            labels.digest, attributes["digest"], asdict(weighting), code_digest(__file__)
         )
-        write_weights(reference, store_path(args.weights), key, weights, spacing)
+        write_weights(labels, store_path(args.weights), key, weighting, args.threads)
 
 
 def main(arguments=None):

@@ -66,7 +66,12 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="of the network's arithmetic; auto: bf16 where the processor or GPU has it",
     )
-    parser.add_argument("--threads", type=int, default=2, help="processor threads")
+    add_threads(parser)
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Add --threads, for steps that use more than one core."""
+    parser.add_argument("--threads", type=at_least_one, default=2, help="processor threads")
 
 
 def positive(text: str) -> float:
@@ -82,6 +87,22 @@ def not_negative(text: str) -> float:
     value = float(text)
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"is {text}; allowed: a number of 0 or above")
+    return value
+
+
+def at_least_one(text: str) -> int:
+    """An argparse type: a whole number of 1 or above."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"is {text}; allowed: 1, 2, 3, ...")
+    return value
+
+
+def fraction(text: str) -> float:
+    """An argparse type: a number between 0 and 1, both excluded."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"is {text}; allowed: above 0 and below 1")
     return value
 
 

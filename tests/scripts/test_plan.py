@@ -1,5 +1,8 @@
 """Plan: what it resolves, and what it refuses."""
 
+import numpy as np
+import pytest
+import tifffile
 import yaml
 
 
@@ -44,3 +47,51 @@ def test_a_tile_with_another_number_of_axes_than_the_network_is_one_line(step, a
     assert result.returncode == 1
     assert "tile_px: has 2 values, the network has 3 axes" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def touching(done, tmp_path_factory):
+    """A slide of instances that fill it, and labels in which they stand apart."""
+    folder = tmp_path_factory.mktemp("touching")
+    cells = np.arange(1, 65, dtype=np.uint8).reshape(8, 8).repeat(16, axis=0).repeat(16, axis=1)
+    tifffile.imwrite(folder / "cells.tif", cells)
+    store = folder / "a.ome.zarr"
+    done("ingest", "--image", folder / "cells.tif", "--store", store)
+    reference = store / "labels" / "reference"
+    done("ingest", "--labels", folder / "cells.tif", "--kind", "instances", "--store", reference)
+    done("separate", "--labels", reference, "--separated", folder / "apart.ome.zarr")
+    (folder / "settings.yaml").write_text("{tile_px: [32, 32], depth: 2, sigma_um: 2.5}")
+    return folder
+
+
+def test_class_weights_count_what_is_learnt_not_what_was_drawn(done, touching, tmp_path):
+    done(
+        *("plan", "--images", touching / "a.ome.zarr", "--labels", touching / "apart.ome.zarr"),
+        *("--settings", touching / "settings.yaml", "--plan", tmp_path / "plan.yaml"),
+    )
+    plan = yaml.safe_load((tmp_path / "plan.yaml").read_text())
+    background, cells = plan["slides"][0]["class_counts"]
+    inner = 16 - 2  # each cell loses a line on each side that touches another
+    assert cells == (6 * inner + 2 * (inner + 1)) ** 2 and background + cells == 128**2
+    assert plan["weights"]["class_weights"][0] > 1 > plan["weights"]["class_weights"][1] > 0
+    assert plan["slides"][0]["separate_px"] == 1
+    assert plan["weights"]["sigma_um"] == 2.5
+
+
+def test_labels_that_still_touch_are_refused_where_the_settings_separate(step, touching, tmp_path):
+    result = step(
+        *("plan", "--images", touching / "a.ome.zarr"),
+        *("--settings", touching / "settings.yaml", "--plan", tmp_path / "plan.yaml"),
+    )
+    assert result.returncode == 1
+    assert "separated by 0 px, the settings say separate_px: 1" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_labels_of_another_picture_are_refused(step, touching, archive, tmp_path):
+    result = step(
+        *("plan", "--images", archive / "a.ome.zarr", "--labels", touching / "apart.ome.zarr"),
+        *("--settings", touching / "settings.yaml", "--plan", tmp_path / "plan.yaml"),
+    )
+    assert result.returncode == 1
+    assert "its picture" in result.stderr and "same order" in result.stderr

@@ -56,7 +56,8 @@ def model(small) -> Path:
         "architecture: {ndim: 2, in_channels: 1, width: 8, pools: [[2, 2]], norm: none, "
         "dropout: 0.5}\nclasses: [background, cell]\ntile_input_px: [100, 100]\n"
         "tile_output_px: [60, 60]\nbatch_tiles: 1\nloss: cross_entropy\n"
-        "weights: {w0: 10, sigma_px: 5}\nepochs: 2\nsteps_per_epoch: 3\noptimiser: sgd\n"
+        "weights: {w0: 10.0, sigma_px: 5.0, sigma_um: null, class_weights: [0.75, 1.5]}\n"
+        "epochs: 2\nsteps_per_epoch: 3\noptimiser: sgd\n"
         "learning_rate: 0.01\nseed: 1\nfolds: [{train: [plain], validation: []}]\n"
     )
     (folder / "fold0" / "history.tsv").write_text("epoch\tloss\n1\t0.9\n2\t0.5\n")
@@ -102,6 +103,25 @@ def test_an_archive_without_references_gets_pictures_and_counts(small, done):
     html = page.read_text()
     assert html.count("data:image/png") == 4
     assert "plane 4 of 6" in html
+
+
+def test_a_training_patch_shows_what_borders_weigh(small, model, tmp_path, done, step):
+    target = small / "slides" / "plain.ome.zarr" / "labels" / "reference"
+    maps = tmp_path / "plain.zarr"
+    done("weigh", "--labels", target, "--weights", maps, "--class-weights", 0.75, 1.5)
+    page = tmp_path / "report.html"
+    flags = ["--report", page, "--slides", small / "slides", "--models", model, "--weights", maps]
+    done("report", *flags, "--targets", target)
+    html = page.read_text()
+    assert "What borders weigh" in html
+    assert 'alt="A training patch of slide plain"' in html
+    page.unlink()
+    other = step("report", *flags, "--targets", target.parent / "unet")
+    assert other.returncode == 1
+    assert other.stderr.startswith(f"report.py: {maps}: is the weight map of labels ")
+    assert other.stderr.count("\n") == 1
+    assert step("report", *flags).returncode == 1
+    assert not page.exists()
 
 
 def test_a_hostile_slide_name_stays_text(tmp_path, scores, done):

@@ -20,7 +20,7 @@ PLAN = {
     "tile_output_px": [4, 4],
     "slides": [{"slide": "<b>one</b>", "pixel_size_um": None}],
     "loss": "cross_entropy",
-    "weights": {"w0": 10, "sigma_px": 5},
+    "weights": {"w0": 10, "sigma_px": 5, "sigma_um": None},
     "epochs": 1,
     "steps_per_epoch": 1,
     "seed": 0,

@@ -26,7 +26,7 @@ tile_input_px: [100, 100]
 tile_output_px: [60, 60]
 batch_tiles: 1
 loss: cross_entropy
-weights: {w0: 10, sigma_px: 5}
+weights: {w0: 10, sigma_px: 5, sigma_um: null}
 epochs: 2
 steps_per_epoch: 3
 optimiser: sgd

@@ -1,11 +1,14 @@
 """Settings: every mistake is one line that names it; every default is filled in."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
 
+from overtile.training.augment import Augmentation
+from overtile.training.settings import Settings
 from settings import check_settings, load_schema
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +59,15 @@ def test_every_value_has_a_meaning_and_every_default_is_allowed(schema):
             jsonschema.validate(part["default"], part)
 
 
+def test_scripts_and_workflow_have_the_same_defaults(schema):
+    """A model set up by hand, with plan.py alone, is the one that the workflow would make."""
+    model = dict(properties(schema["$defs"]["model"], ""))
+    workflow = {place.removeprefix("."): part["default"] for place, part in model.items()}
+    by_hand = asdict(Settings()) | {"augmentation": {}}
+    by_hand |= {f"augmentation.{name}": value for name, value in asdict(Augmentation()).items()}
+    assert by_hand == workflow
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_shipped_configuration_is_valid(schema, path):
     values = check_settings(yaml.safe_load(path.read_text()), schema, str(path))
@@ -101,7 +113,7 @@ def test_two_models_do_not_share_their_defaults(schema):
         ("{slides: s, lables: {}}", "labels", ""),
         ("{slides: s, labels: {kinds: binary}, models: {m: {}}}", "kind", "labels"),
         (LEAST.replace("unet: {}", "unet: {epoch: 3}"), "epochs", "models.unet"),
-        (LEAST.replace("unet: {}", "unet: {sigma: 3}"), "sigma_px", "models.unet"),
+        (LEAST.replace("unet: {}", "unet: {sigma_pixels: 3}"), "sigma_px", "models.unet"),
         (
             LEAST.replace("unet: {}", "unet: {augmentation: {flip: true}}"),
             "flips",

@@ -60,6 +60,7 @@ def test_a_first_run_makes_masks_scores_and_a_report(project):
     assert ran["train_fold"] == 1
     assert all(ran[name] == 5 for name in PER_SLIDE)
     assert ran["ingest_labels"] == ran["evaluate_slide"] == 4
+    assert ran["separate_labels"] == ran["weigh_borders"] == 3
     results = project.archive / "results"
     scores = json.loads((results / "scores" / "tiny" / "n3.json").read_text())
     assert (scores["slide"], scores["model"]) == ("n3", "tiny")
@@ -123,6 +124,18 @@ def test_changed_code_of_the_network_trains_again(project):
     path.write_text(before)
     assert planned["train_fold"] == 1 and planned["predict_probabilities"] == 6
     assert "ingest_image" not in planned and "weigh_borders" not in planned
+
+
+def test_another_border_between_cells_separates_weighs_and_trains_again(project):
+    for change, separated in {"separate_px": 3, "w0": 0}.items():
+        settings = CONFIG["models"]["tiny"] | {change: 2}
+        project.write_config(evaluation={"iou_threshold": 0.7}, models={"tiny": settings})
+        planned = project.planned()
+        assert planned.get("separate_labels", 0) == separated
+        assert planned["weigh_borders"] == 3 and planned["train_fold"] == 1
+        assert "ingest_labels" not in planned
+    project.write_config(evaluation={"iou_threshold": 0.7})
+    assert project.planned() == {}
 
 
 def test_another_model_beside_the_first_leaves_the_first_alone(project):

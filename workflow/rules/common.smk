@@ -1,6 +1,5 @@
 """Settings, sheet, and what rules ask of them."""
 
-import json
 import os
 import re
 import runpy
@@ -9,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from shlex import quote
 
+import yaml
 from snakemake.exceptions import WorkflowError
 
 # The folder of this file, also where the workflow is a module of another one.
@@ -69,6 +69,8 @@ wildcard_constraints:
     slide="|".join(map(re.escape, SLIDES)),
     model="|".join(map(re.escape, MODELS)),
     fold=r"\d+",
+    ndim="[23]",
+    separate_px=r"\d+",
 
 
 def slides_of(*splits):
@@ -84,6 +86,19 @@ def picture(slide):
 def reference(slide):
     """The committed root of a slide's reference labels."""
     return f"results/slides/{slide}.ome.zarr/labels/reference/zarr.json"
+
+
+def target(model, slide):
+    """The labels that a model learns: the reference, or with a border between touching cells."""
+    ndim, separate_px = MODELS[model]["ndim"], MODELS[model]["separate_px"]
+    if config["labels"]["kind"] != "instances" or separate_px == 0:
+        return reference(slide)
+    return f"results/targets/{ndim}d_{separate_px}px/{slide}.ome.zarr/zarr.json"
+
+
+def targets(model, *splits):
+    """The labels that a model learns, of all slides of some splits."""
+    return [target(model, slide) for split in splits for slide in slides_of(split)]
 
 
 def flags(name, values):

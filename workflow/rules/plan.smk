@@ -16,11 +16,9 @@ rule write_settings:
     resources:
         mem_mb=100,
     params:
-        settings=lambda wildcards: json.dumps(
-            MODELS[wildcards.model], indent=1, sort_keys=True
-        ),
+        settings=lambda wildcards: yaml.safe_dump(MODELS[wildcards.model]),
     shell:
-        "printf '%s\\n' {params.settings:q} > {output:q} 2> {log:q}"
+        "printf %s {params.settings:q} > {output:q} 2> {log:q}"
 
 
 rule plan_training:
@@ -28,8 +26,8 @@ rule plan_training:
     input:
         settings="results/models/{model}/settings.yaml",
         images=[picture(slide) for slide in slides_of("train")],
-        references=[reference(slide) for slide in slides_of("train", "val")],
         validation=[picture(slide) for slide in slides_of("val")],
+        labels=lambda wildcards: targets(wildcards.model, "train", "val"),
     output:
         "results/models/{model}/plan.yaml",
     log:
@@ -47,5 +45,5 @@ rule plan_training:
         groups=flags("--groups", [SLIDES[s].group or s for s in slides_of("train")]),
     shell:
         "python {params.script:q} --images {input.images:q} --validation {input.validation:q}"
-        " {params.groups} --settings {input.settings:q} --plan {output:q}"
+        " --labels {input.labels:q} {params.groups} --settings {input.settings:q} --plan {output:q}"
         " 2>&1 | tee {log:q}"

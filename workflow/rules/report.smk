@@ -13,6 +13,11 @@ rule write_report:
             for slide in REFERENCED
         ],
         models=[f"results/models/{model}/package/plan.yaml" for model in MODELS],
+        weights=[
+            f"results/weights/{model}/{slides_of('train')[0]}.zarr/zarr.json"
+            for model in MODELS
+        ],
+        targets=[targets(model, "train")[0] for model in MODELS],
     output:
         report=report(
             "results/report.html", caption="../report/report.rst", category="Results"
@@ -38,6 +43,7 @@ rule write_report:
         scores=[f"results/scores/{model}" for model in MODELS] if REFERENCED else [],
     shell:
         "python {params.script:q} --scores {params.scores:q} --sheet {input.sheet:q}"
-        " --slides results/slides --models {params.models:q} --title {params.title:q}"
+        " --slides results/slides --models {params.models:q}"
+        " --weights {input.weights:q} --targets {input.targets:q} --title {params.title:q}"
         " --report {output.report:q} --table {output.table:q}"
         " 2>&1 | tee {log:q}"

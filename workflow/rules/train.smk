@@ -3,6 +3,9 @@ rule train_fold:
     input:
         plan="results/models/{model}/plan.yaml",
         images=[picture(slide) for slide in slides_of("train", "val")],
+        labels=lambda wildcards: [
+            target(wildcards.model, slide) for slide in slides_of("train", "val")
+        ],
         weights=[
             f"results/weights/{{model}}/{slide}.zarr/zarr.json"
             for slide in slides_of("train", "val")
@@ -27,6 +30,6 @@ rule train_fold:
         precision=config["precision"],
     shell:
         "python {params.script:q} --plan {input.plan:q} --images {input.images:q}"
-        " --weights {input.weights:q} --model {params.model:q} --fold {wildcards.fold}"
+        " --labels {input.labels:q} --weights {input.weights:q} --model {params.model:q} --fold {wildcards.fold}"
         " --device {params.device} --precision {params.precision} --threads {threads}"
         " 2>&1 | tee {log:q}"

@@ -1,7 +1,7 @@
 rule weigh_borders:
     """Weight map of one training slide: class balance, and borders between touching cells."""
     input:
-        labels="results/slides/{slide}.ome.zarr/labels/reference/zarr.json",
+        labels=lambda wildcards: target(wildcards.model, wildcards.slide),
         plan="results/models/{model}/plan.yaml",
     output:
         "results/weights/{model}/{slide}.zarr/zarr.json",
@@ -11,7 +11,7 @@ rule weigh_borders:
         "benchmarks/weigh_borders/{model}/{slide}.tsv"
     conda:
         "../../envs/cpu.yaml"
-    threads: 1
+    threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
@@ -19,5 +19,5 @@ rule weigh_borders:
         script=script("weigh.py"),
     shell:
         "python {params.script:q} --labels {input.labels:q} --plan {input.plan:q}"
-        " --weights {output:q}"
+        " --weights {output:q} --threads {threads}"
         " 2>&1 | tee {log:q}"

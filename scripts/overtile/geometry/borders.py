@@ -1,80 +1,85 @@
-"""The border weight map of the U-Net paper, exact, in windows around each cell."""
+"""The border term of the U-Net paper's weight map, and the border it is drawn for."""
 
 from collections.abc import Sequence
 from math import ceil, log, sqrt
 
 import numpy as np
-from scipy import ndimage
+
+from overtile.geometry.two_nearest import two_nearest_sum
 
 TOLERANCE = 1e-6
 """Border terms below this fraction of w_0 are set to 0."""
 
 
-def reach_px(sigma_px: float, tolerance: float = TOLERANCE) -> float:
-    """Largest d_1 + d_2, in pixels, at which the border term is still kept.
+def border_reach(sigma: float, tolerance: float = TOLERANCE) -> float:
+    """Largest d_1 + d_2, in the unit of sigma, at which the border term is kept.
 
-    The term is at most `tolerance * w_0` beyond it.
+    Beyond it the term is below `tolerance * w_0`, and set to 0. Raises ValueError for a sigma that
+    is not above 0, or a tolerance outside of (0, 1).
     """
-    return sigma_px * sqrt(2 * log(1 / tolerance))
-
-
-def halo_px(sigma_px: float, spacing: Sequence[float]) -> tuple[int, ...]:
-    """Pixels beyond a block, per axis, that its border weights depend on."""
-    return tuple(ceil(reach_px(sigma_px) / s) + 1 for s in spacing)
-
-
-def nearest_two_distances(
-    instances: np.ndarray, spacing: Sequence[float], reach: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Distances to the nearest and the second nearest cell, exact up to `reach`, else inf.
-
-    instances: (y, x) or (z, y, x), integers, 0 = background; a cell may have several components.
-    spacing: pixel edge lengths per axis, in the unit of `reach`; inside a cell its distance is 0.
-    One distance transform per cell, over the cell's bounding box widened by `reach`: the cost is
-    that of the cells' surroundings, not of cells times picture. Returns two float64 arrays.
-    """
-    nearest = np.full(instances.shape, np.inf)
-    second = np.full(instances.shape, np.inf)
-    ids, dense = np.unique(instances, return_inverse=True)
-    dense = dense.reshape(instances.shape) + (0 if ids[0] == 0 else 1)
-    margin = [ceil(reach / s) + 1 for s in spacing]
-    for number, box in enumerate(ndimage.find_objects(dense), start=1):
-        window = tuple(
-            slice(max(0, b.start - m), min(n, b.stop + m))
-            for b, m, n in zip(box, margin, instances.shape, strict=True)
+    if not sigma > 0 or not 0 < tolerance < 1:
+        raise ValueError(
+            f"sigma is {sigma} and tolerance {tolerance}; allowed: sigma > 0, 0 < tolerance < 1"
         )
-        distance = ndimage.distance_transform_edt(dense[window] != number, sampling=spacing)
-        distance[distance > reach] = np.inf
-        near, next_ = nearest[window], second[window]
-        np.minimum(next_, np.maximum(near, distance), out=next_)
-        np.minimum(near, distance, out=near)
-    return nearest, second
+    return sigma * sqrt(2 * log(1 / tolerance))
+
+
+def halo_px(reach: float, spacing: Sequence[float]) -> tuple[int, ...]:
+    """Pixels beyond a block, per axis, in which cells within reach of it may lie."""
+    return tuple(ceil(reach / edge) for edge in spacing)
 
 
 def border_weights(
-    instances: np.ndarray, w0: float, sigma_px: float, spacing: Sequence[float]
+    instances: np.ndarray,
+    w0: float,
+    sigma: float,
+    spacing: Sequence[float],
+    tolerance: float = TOLERANCE,
 ) -> np.ndarray:
     """The border term w_0 exp(-(d_1 + d_2)^2 / (2 sigma^2)) of the weight map.
 
-    instances: (y, x) or (z, y, x), integers, 0 = background. sigma_px and spacing share a unit:
-    the pixel edge of the finest axis. d_1 and d_2: distances to the nearest and second nearest
-    cell, 0 inside a cell. Terms below 1e-6 w_0 are 0; so is everything with fewer than two cells.
-    Returns float32 of the same shape.
+    instances: (y, x) or (z, y, x), any integers, 0 = background. spacing: pixel edges per axis, in
+    the unit of sigma. d_1 and d_2 are the Euclidean distances between pixel centres to the nearest
+    and to the second nearest cell. Returns float32 of the same shape. A term below `tolerance *
+    w_0` is 0; every other one is that of the definition within 1e-5 of its value.
+
+    - A cell is all pixels of one number: several components are one cell and have no border
+      between them. Numbers may have gaps and any integer dtype up to uint64.
+    - Inside a cell d_1 is 0, and d_2 the distance to the nearest other cell. Where cells touch,
+      d_2 is a pixel's edge, and the term nearly w_0: `separate` makes room for a border.
+    - A hole is background like any other: its nearest cell is mostly the one around it.
+    - Fewer than two cells have no border: all 0.
+    - Beyond the picture there are no cells: nothing is mirrored.
+    - Pixels to ignore are to be given as 0: they are no cell, and their own weight is not used.
+
+    Raises ValueError if spacing does not fit the axes, or as `border_reach` does.
     Source: Ronneberger et al. 2015, section 3, equation 2, arXiv:1505.04597.
     """
-    reach = reach_px(sigma_px)
-    nearest, second = nearest_two_distances(instances, spacing, reach)
-    total = nearest + second
-    near = total <= reach
-    weights = np.zeros(instances.shape, dtype=np.float32)
-    weights[near] = w0 * np.exp(-(total[near] ** 2) / (2 * sigma_px**2))
-    return weights
+    if len(spacing) != instances.ndim or not all(edge > 0 for edge in spacing):
+        raise ValueError(
+            f"spacing is {tuple(spacing)}; allowed: {instances.ndim} edges above 0, one per axis"
+        )
+    term = two_nearest_sum(instances, spacing, border_reach(sigma, tolerance))
+    np.multiply(term, term, out=term)
+    term *= -1 / (2 * sigma**2)
+    np.exp(term, out=term)
+    term *= w0
+    return term
 
 
-def class_weights(counts: Sequence[int]) -> list[float]:
-    """Weights w_c that give each class the same total weight, mean weight 1 over all pixels.
+def separate(instances: np.ndarray, separate_px: int) -> np.ndarray:
+    """Cut a border of background between cells that touch, for a network to learn.
 
-    counts: pixels of each class in the training set. A class without pixels gets 0.
+    instances: (y, x) or (z, y, x), any integers, 0 = background. A pixel becomes background if
+    another cell lies within separate_px of it, along the diagonal too: each cell loses its common
+    part with all others dilated by a disk (ball) of that radius, in pixels (voxels), whatever
+    their edges. Cells that touch are then 2 separate_px apart, no two cells share a face, and cells
+    that were further apart stay as they are. A cell that is nowhere thicker than the cut is lost.
+    Returns the same shape and dtype. 0 separates nothing.
+    Source: Ronneberger et al. 2015, section 3 ("separation border ... morphological operations").
     """
-    total, present = sum(counts), sum(1 for n in counts if n)
-    return [total / (present * n) if n else 0.0 for n in counts]
+    if separate_px == 0:
+        return instances
+    spacing = (1.0,) * instances.ndim
+    crowded = two_nearest_sum(instances, spacing, separate_px) < np.inf
+    return np.where(crowded, 0, instances)

@@ -58,6 +58,10 @@ def model_card(plan: dict, scores: Sequence[dict]) -> str:
     a = plan["architecture"]
     edges = " x ".join(map(str, plan["tile_input_px"]))
     names = [s["slide"] for s in plan["slides"]]
+    weights = plan["weights"]
+    sigma = f"{weights['sigma_px']} px"
+    if weights["sigma_um"] is not None:
+        sigma = f"{weights['sigma_um']} um"
     lines = [
         "# Model card",
         "",
@@ -70,8 +74,8 @@ def model_card(plan: dict, scores: Sequence[dict]) -> str:
         "Slides of other pixel sizes give other results.",
         f"- Trained on {len(names)} slides: {', '.join(names[:20])}"
         + (" and more." if len(names) > 20 else "."),
-        f"- Loss {plan['loss']}, w0 {plan['weights']['w0']}, sigma {plan['weights']['sigma_px']} "
-        f"px, {plan['epochs']} epochs of {plan['steps_per_epoch']} steps, seed {plan['seed']}.",
+        f"- Loss {plan['loss']}, w0 {weights['w0']}, sigma {sigma}, {plan['epochs']} epochs of "
+        f"{plan['steps_per_epoch']} steps, seed {plan['seed']}.",
         "",
         "| fold | best epoch | validation Dice |",
         "|---|---|---|",

@@ -21,11 +21,15 @@ class Fold:
 
 @dataclass(frozen=True)
 class Model:
-    """One model of the archive. facts: (what, value) for people, in the order to show."""
+    """One model of the archive. facts: (what, value) for people, in the order to show.
+
+    weights: how the plan weighs borders and classes.
+    """
 
     name: str
     facts: tuple[tuple[str, str], ...]
     folds: tuple[Fold, ...]
+    weights: dict
 
 
 def read_model(folder: Path) -> Model:
@@ -45,7 +49,7 @@ def read_model(folder: Path) -> Model:
             f"{plan_path}: not a training plan ({type(error).__name__}: {error}); "
             "make it with scripts/plan.py"
         ) from None
-    return Model(folder.resolve().name, tuple(facts), folds)
+    return Model(folder.resolve().name, tuple(facts), folds, plan["weights"])
 
 
 def _read_fold(number: int, folder: Path) -> Fold:
@@ -100,7 +104,7 @@ def _plan_facts(plan: dict) -> list[tuple[str, str]]:
         (
             "Loss",
             f"{plan['loss']}; borders weighted with w0 {weights['w0']}, "
-            f"sigma {weights['sigma_px']} px",
+            f"sigma {sigma_text(weights)}",
         ),
         (
             "Training",
@@ -111,6 +115,12 @@ def _plan_facts(plan: dict) -> list[tuple[str, str]]:
         ("Slides for validation", _names(validation)),
         *([("Folds", f"{len(folds)}, each leaves other groups out")] if len(folds) > 1 else []),
     ]
+
+
+def sigma_text(weights: dict) -> str:
+    """The width of the border term with its unit. weights: of a plan."""
+    in_um = weights["sigma_um"]
+    return f"{weights['sigma_px']} px" if in_um is None else f"{in_um} µm"
 
 
 def _edges(sizes: Sequence[int]) -> str:

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from overtile.reporting.inputs import SPLITS, Archive, Result, label_stores
-from overtile.reporting.models import Model
+from overtile.reporting.models import Model, sigma_text
 from overtile.reporting.pictures import BOTH, FRAME, REFERENCE, SEGMENTATION, Overlay, draw_overlay
 from overtile.reporting.plots import curve_plots, strip_plot
 from overtile.reporting.summary import (
@@ -24,6 +24,7 @@ from overtile.reporting.summary import (
     split_name,
     summarise,
 )
+from overtile.reporting.weights import WeightFigure
 
 TEMPLATE = "report.html.jinja"
 MOST_ROWS = 500
@@ -54,9 +55,11 @@ def render_page(
     versions: dict[str, str],
     title: str,
     table_name: str | None,
+    figures: Sequence[WeightFigure | None] = (),
 ) -> str:
     """The whole page. versions: of the libraries. table_name: file name of scores.tsv, or None.
 
+    figures: of weight maps, one or None for each of `models`, or none at all.
     Nothing in it depends on time or place: the same inputs give the same bytes.
     """
     rows = summarise(archive)
@@ -79,6 +82,7 @@ def render_page(
                 (model, [(name, Markup(svg)) for name, svg in curve_plots(model, number)])
                 for number, model in enumerate(models)
             ],
+            figures=figures or [None] * len(models),
             galleries=galleries(archive),
             slide_rows=shown,
             slide_rows_total=total,
@@ -110,6 +114,7 @@ def _environment() -> Environment:
         "count": count_text,
         "split": split_name,
         "png": png_uri,
+        "sigma": sigma_text,
     }
     return environment
 

@@ -1,6 +1,6 @@
 """One plane of a slide at one level of its pyramid.
 
-A plane is (y, x), or (y, x, 3) in colour; of a volume it is the middle one.
+A plane is (y, x), or (y, x, 3) in colour; of a volume it is the middle one if no other is named.
 """
 
 import numpy as np
@@ -19,13 +19,14 @@ def overview_level(store: Store) -> int:
     return next((n for n, edge in enumerate(edges) if edge <= EDGE_PX), store.levels - 1)
 
 
-def read_plane(store: Store, level: int, box: Box = WHOLE) -> np.ndarray:
-    """The middle plane of a level: labels and grey (y, x), three channels (y, x, 3).
+def read_plane(store: Store, level: int, box: Box = WHOLE, z: int | None = None) -> np.ndarray:
+    """A plane of a level: labels and grey (y, x), three channels (y, x, 3).
 
-    Of a picture with two or more than three channels only the first.
+    Of a picture with two or more than three channels only the first. z: plane of level 0, None
+    for the middle one.
     """
     array = store.level(level)
-    z = store.shape[0] // 2 * array.shape[-3] // store.shape[0]
+    z = (store.shape[0] // 2 if z is None else z) * array.shape[-3] // store.shape[0]
     if array.ndim == 3:
         return np.asarray(array[z, *box])
     if array.shape[0] == 3:

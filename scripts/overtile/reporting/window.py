@@ -71,7 +71,8 @@ def disagreement(
 def densest_box(mask: np.ndarray, edge: int) -> Box:
     """The window of `edge` x `edge` px, cut to the mask, that holds most of it.
 
-    Of several the one nearest their middle: with an empty mask the middle of the picture.
+    mask: (y, x) bool, or whole numbers to add up. Of several windows the one nearest their middle:
+    with an empty mask the middle of the picture.
     """
     sizes = [min(edge, n) for n in mask.shape]
     sums = np.pad(mask.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))

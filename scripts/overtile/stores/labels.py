@@ -66,10 +66,12 @@ def write_objects(
     classes: Store,
     kind: str,
     count: int | None = None,
+    **attributes: object,
 ) -> None:
     """Write the objects' ids, (z, y, x), 0 = background, and commit the whole label store.
 
-    count: number of objects if it is known; else every distinct id is counted once.
+    count: number of objects if it is known; else every distinct id is counted once. attributes:
+    what else the store is to say of itself.
     """
     writer = StoreWriter(folder, key, "labels")
     writer.add_array("0", shape, dtype, AXES)
@@ -90,6 +92,7 @@ def write_objects(
         kind=kind,
         objects=count,
         classes_digest=classes.digest,
+        **attributes,
     )
     if folder.parent.name == "labels":
         list_labels(folder.parent.parent)

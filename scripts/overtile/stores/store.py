@@ -4,6 +4,7 @@ A store is a folder. Its root `zarr.json` is written last: a store without it do
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -109,3 +110,22 @@ class Store:
     def label_classes(self) -> "Store":
         """The class map that lies inside a label store."""
         return Store.open(self.path / "classes", "classes")
+
+
+def labels_of(images: Sequence[Store], paths: Sequence[Path] | None) -> list[Store]:
+    """The label stores of pictures: as given, in the same order, or `reference` inside each.
+
+    Raises InputError if there are not as many, or one does not have its picture's shape.
+    """
+    if paths is None:
+        return [image.label("reference") for image in images]
+    if len(paths) != len(images):
+        raise InputError(f"--labels: {len(paths)} stores for {len(images)} pictures; give one each")
+    stores = [Store.open(path, "labels") for path in paths]
+    for image, labels in zip(images, stores, strict=True):
+        if labels.shape != image.shape:
+            raise InputError(
+                f"{labels.path}: is {labels.shape} (z, y, x) px, its picture {image.path} "
+                f"{image.shape}; give pictures and labels in the same order"
+            )
+    return stores

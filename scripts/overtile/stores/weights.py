@@ -1,66 +1,108 @@
 """Weight maps of whole slides, shard by shard with the halo that exactness needs."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from overtile.geometry.borders import border_weights, halo_px
+from overtile.errors import InputError
+from overtile.geometry.borders import TOLERANCE, border_reach, border_weights, halo_px
 from overtile.geometry.components import IGNORE
-from overtile.geometry.spans import Block, planes, read_clipped
+from overtile.geometry.spans import Block
 from overtile.stores.ngff import multiscale_attributes
+from overtile.stores.pieces import compute_in_pieces
 from overtile.stores.store import Store
 from overtile.stores.writer import StoreWriter
 
 AXES = ("z", "y", "x")
 
 
-def weigh_block(
-    instances: np.ndarray,
-    inner: tuple[slice, ...],
-    classes: np.ndarray,
-    weights: dict,
-    spacing: Sequence[float],
-) -> np.ndarray:
-    """w(x) = w_c(x) + border term of one block, (z, y, x) float32; 0 where labels are ignored.
+@dataclass(frozen=True)
+class Weighting:
+    """How a weight map is made: w(x) = w_c(x) + w_0 exp(-(d_1 + d_2)^2 / (2 sigma^2)).
 
-    instances: the block with its halo, inner: where the block lies in it; classes: of the block.
-    weights: w0, sigma_px and class_weights. spacing: pixel edges of the network's 2 or 3 axes;
-    with 2 the planes of a stack are independent.
+    class_weights: w_c of each class. sigma and spacing share a unit; spacing has the pixel edges
+    of the network's 2 or 3 axes, and with 2 the planes of a stack are independent. tolerance: the
+    border term is 0 where it is below this fraction of w_0.
     Source: Ronneberger et al. 2015, equation 2, arXiv:1505.04597.
     """
-    border = np.zeros(instances.shape, dtype=np.float32)
-    for piece in planes(instances.shape, len(spacing)):
-        part = instances[piece] if len(spacing) == 3 else instances[piece][0]
-        found = border_weights(part, weights["w0"], weights["sigma_px"], spacing)
-        border[piece] = found.reshape(border[piece].shape)
+
+    class_weights: list[float]
+    w0: float
+    sigma: float
+    spacing: list[float]
+    tolerance: float = TOLERANCE
+
+    @property
+    def halo_px(self) -> tuple[int, int, int]:
+        """Pixels beyond a block, (z, y, x), in which cells matter to it."""
+        halo = halo_px(border_reach(self.sigma, self.tolerance), self.spacing)
+        return (0,) * (3 - len(halo)) + halo
+
+
+def choose_weighting(
+    labels: Store,
+    class_weights: Sequence[float],
+    w0: float,
+    sigma_px: float,
+    sigma_um: float | None,
+    tolerance: float,
+    spacing: Sequence[float],
+) -> Weighting:
+    """How to weigh a slide's labels, in pixels or in micrometres.
+
+    spacing: edges of the network's axes in pixels of the finest of y and x. sigma_um: if given,
+    it takes the place of sigma_px, and the slide's own pixel size that of spacing. Raises
+    InputError if the slide has none.
+    """
+    sigma = sigma_px
+    if sigma_um is not None:
+        size = labels.attributes["pixel_size_um"]
+        if size is None:
+            raise InputError(
+                f"{labels.path}: has no pixel size, but sigma is given in micrometres; "
+                "give the slide a pixel_size_um in the sheet, or sigma in pixels"
+            )
+        sigma, spacing = sigma_um, size[-len(spacing) :]
+    return Weighting(list(class_weights), w0, sigma, list(spacing), tolerance)
+
+
+def weigh_block(labels: Store, classes: Store, block: Block, weighting: Weighting) -> np.ndarray:
+    """w(x) of one block, (z, y, x) float32; 0 where labels are ignored."""
+
+    def border_term(instances: np.ndarray) -> np.ndarray:
+        w = weighting
+        return border_weights(instances, w.w0, w.sigma, w.spacing, w.tolerance)
+
+    weights = compute_in_pieces(
+        *(labels.array, block, weighting.halo_px, len(weighting.spacing)),
+        *(border_term, np.float32),
+    )
+    class_of = classes.array[block.slices]
     of_class = np.zeros(256, dtype=np.float32)
-    of_class[: len(weights["class_weights"])] = weights["class_weights"]
-    return np.where(classes == IGNORE, 0, of_class[classes] + border[inner]).astype(np.float32)
+    of_class[: len(weighting.class_weights)] = weighting.class_weights
+    weights += of_class[class_of]
+    weights[class_of == IGNORE] = 0
+    return weights
 
 
 def write_weights(
-    reference: Store, folder: Path, key: str, weights: dict, spacing: Sequence[float]
+    labels: Store, folder: Path, key: str, weighting: Weighting, workers: int = 1
 ) -> None:
-    """Write the weight map of a slide's reference labels.
-
-    weights, spacing: as for `weigh_block`.
-    """
-    classes = reference.label_classes()
-    pixel_size_um = reference.attributes["pixel_size_um"]
-    halo = ((0,) if len(spacing) == 2 else ()) + halo_px(weights["sigma_px"], spacing)
+    """Write the weight map of a slide's labels; `workers` blocks at once."""
+    classes = labels.label_classes()
+    pixel_size_um = labels.attributes["pixel_size_um"]
     writer = StoreWriter(folder, key, "weights")
-    writer.add_array("0", reference.shape, np.float32, AXES)
+    writer.add_array("0", labels.shape, np.float32, AXES)
 
     def weigh(block: Block) -> tuple[np.ndarray, dict]:
-        instances, inner = read_clipped(reference.array, block, halo)
-        return weigh_block(instances, inner, classes.array[block.slices], weights, spacing), {}
+        return weigh_block(labels, classes, block, weighting), {}
 
-    writer.fill("0", weigh, "border weights")
+    writer.fill("0", weigh, "border weights", workers)
     writer.commit(
         multiscale_attributes(folder.name, AXES, [(1, 1, 1)], pixel_size_um, is_label=False),
         pixel_size_um=pixel_size_um,
-        reference=reference.digest,
-        weights=weights,
-        spacing=list(spacing),
+        labels=labels.digest,
+        weighting=asdict(weighting),
     )

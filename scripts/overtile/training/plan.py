@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from overtile.errors import InputError
-from overtile.geometry.borders import class_weights
+from overtile.geometry.class_balance import class_weights
 from overtile.networks.architecture import Architecture, choose_levels
 from overtile.stores.files import read_yaml
 from overtile.stores.store import Store
@@ -27,6 +27,8 @@ class Weights:
 
     w0: float
     sigma_px: float
+    sigma_um: float | None
+    tolerance: float
     class_weights: list
 
 
@@ -64,16 +66,16 @@ def read_plan(path: Path) -> dict:
     return plan
 
 
-def fingerprint(store: Store) -> dict:
-    """What a training slide is like: size, intensities, classes, objects."""
-    reference = store.label("reference")
-    classes = reference.label_classes()
+def fingerprint(store: Store, labels: Store) -> dict:
+    """What a training slide and the labels to learn are like: size, intensities, objects."""
+    classes = labels.label_classes()
     counts = classes.attributes["class_counts"]
-    objects = reference.attributes["objects"]
+    objects = labels.attributes["objects"]
     return {
         "slide": store.name,
         "digest": store.digest,
-        "reference_digest": reference.digest,
+        "labels_digest": labels.digest,
+        "separate_px": labels.attributes.get("separate_px", 0),
         "shape_px": list(store.shape),
         "channels": store.array.shape[0],
         "pixel_size_um": store.attributes["pixel_size_um"],
@@ -111,6 +113,28 @@ def relative_spacing(slides: Sequence[dict]) -> tuple[float, float, float]:
     return tuple(round(float(v / finest), 6) for v in (z, y, x))
 
 
+def refuse_unseparated(slides: Sequence[dict], labels: Sequence[Store], separate_px: int) -> None:
+    """Instances must be separated as the settings say; components and classes never touch."""
+    for slide, store in zip(slides, labels, strict=True):
+        if store.attributes["kind"] == "instances" and slide["separate_px"] != separate_px:
+            raise InputError(
+                f"{store.path}: cells were separated by {slide['separate_px']} px, the settings "
+                f"say separate_px: {separate_px}; make labels with scripts/separate.py and give "
+                "them as --labels, or change the setting (0: none)"
+            )
+
+
+def plan_weights(counts: Sequence[int], settings: Settings) -> dict:
+    """The plan's `weights`, from the pixels of each class in all training slides."""
+    return {
+        "w0": settings.w0,
+        "sigma_px": settings.sigma_px,
+        "sigma_um": settings.sigma_um,
+        "tolerance": settings.border_tolerance,
+        "class_weights": [round(w, 6) for w in class_weights(counts)],
+    }
+
+
 def plan_folds(
     train: Sequence[str], groups: Sequence[str], validation: Sequence[str], folds: int
 ) -> list[dict]:
@@ -143,14 +167,18 @@ def plan_folds(
 def make_plan(
     train: Sequence[Store],
     validation: Sequence[Store],
+    labels: Sequence[Store],
     groups: Sequence[str],
     settings: Settings,
 ) -> dict:
-    """Resolve settings and training set into a plan: plain values, readable and editable."""
-    slides = [fingerprint(store) for store in (*train, *validation)]
-    classes = [s.label("reference").label_classes() for s in (*train, *validation)]
-    names = [c.attributes["class_names"] for c in classes]
+    """Resolve settings and training set into a plan: plain values, readable and editable.
+
+    labels: what the network learns on the training slides, then on the validation slides.
+    """
+    slides = list(map(fingerprint, (*train, *validation), labels))
+    names = [store.label_classes().attributes["class_names"] for store in labels]
     refuse_mixed(slides, names)
+    refuse_unseparated(slides, labels, settings.separate_px)
     ndim = settings.ndim
     if len(settings.tile_px) != ndim:
         raise InputError(
@@ -190,11 +218,7 @@ def make_plan(
         "spacing": list(spacing[-ndim:]),
         "tile_input_px": list(input_px),
         "tile_output_px": list(output_px),
-        "weights": {
-            "w0": settings.w0,
-            "sigma_px": settings.sigma_px,
-            "class_weights": [round(w, 6) for w in class_weights(counts)],
-        },
+        "weights": plan_weights(counts, settings),
         "loss": settings.loss,
         "optimiser": settings.optimiser,
         "learning_rate": settings.learning_rate,

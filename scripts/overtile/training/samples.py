@@ -31,15 +31,14 @@ class Slide:
     weights: Store
 
     @classmethod
-    def open(cls, image: Store, weights: Store) -> "Slide":
-        """Open the reference inside a picture's store beside its weight map."""
-        reference = image.label("reference")
-        if weights.attributes["reference"] != reference.digest:
+    def open(cls, image: Store, labels: Store, weights: Store) -> "Slide":
+        """A picture with the labels to learn and their weight map; InputError if not theirs."""
+        if weights.attributes["labels"] != labels.digest:
             raise InputError(
-                f"{weights.path}: is not the weight map of {reference.path}; weigh it again, and "
-                "give images and weights in the same order"
+                f"{weights.path}: is not the weight map of {labels.path}; weigh it again, and "
+                "give images, labels and weights in the same order"
             )
-        return cls(image, reference.label_classes(), weights)
+        return cls(image, labels.label_classes(), weights)
 
 
 @dataclass(frozen=True)

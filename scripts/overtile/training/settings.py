@@ -2,7 +2,8 @@
 
 import difflib
 from dataclasses import MISSING, dataclass, field, fields
-from typing import get_origin
+from types import UnionType
+from typing import get_args, get_origin
 
 from overtile.errors import InputError
 from overtile.training.augment import Augmentation
@@ -32,6 +33,9 @@ class Settings:
     learning_rate: float = 0.0003
     w0: float = 10.0
     sigma_px: float = 5.0
+    sigma_um: float | None = None
+    border_tolerance: float = 1e-6
+    separate_px: int = 1
     folds: int = 1
     seed: int = 0
     augmentation: dict = field(default_factory=dict)
@@ -49,7 +53,12 @@ def check_values(kind: type, values: dict, where: str) -> None:
             close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
             hint = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(known)}"
             raise InputError(f"{where}: unknown key {name!r}; {hint}")
-        wanted = get_origin(known[name].type) or known[name].type
+        wanted = known[name].type
+        if isinstance(wanted, UnionType):  # X | None
+            if value is None:
+                continue
+            wanted = get_args(wanted)[0]
+        wanted = get_origin(wanted) or wanted
         allowed = (int, float) if wanted is float else wanted
         if not isinstance(value, allowed) or (isinstance(value, bool) and wanted is not bool):
             raise InputError(

@@ -1,0 +1,178 @@
+"""Exact distances to the nearest and the second nearest cell, in time linear in pixels.
+
+The distance transform of Felzenszwalb and Huttenlocher (2012, "Distance transforms of sampled
+functions", DOI 10.4086/toc.2012.v008a019) takes the axes one by one and finds, along each line,
+the lower envelope of parabolas. Here each pixel carries two candidates instead of one: its nearest
+cell, and the nearest other cell. No more are needed: a third one in the same place has two nearer
+cells beside it, from wherever it is seen.
+
+The second envelope is found run by run. In a run of pixels with the same nearest cell, only the
+places from the winner just before the run to the winner just after it can hold the second nearest
+cell, as any place beyond loses to that winner everywhere in the run. Neighbouring runs share no
+more than one stretch of places, so that all runs together look at each place about twice, however
+many cells there are.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numba import njit
+
+LINES = 16
+"""Neighbouring lines that are copied together where an axis is not contiguous in memory."""
+
+compiled = njit(nogil=True, cache=True, error_model="numpy")
+
+
+def two_nearest_sum(instances: np.ndarray, spacing: Sequence[float], reach: float) -> np.ndarray:
+    """d_1 + d_2: the distances to the nearest and to the second nearest cell, up to `reach`.
+
+    instances: (y, x) or (z, y, x), any integers; 0 is background, and all pixels of another number
+    are one cell, in however many pieces. spacing: pixel edges per axis, in the unit of `reach`.
+    Distances are Euclidean, between pixel centres; inside a cell its own distance is 0.
+    Returns float32 of the same shape, inf beyond `reach` and where there is no second cell.
+
+    Squared edges are rounded to float32, so that all sums of squares are exact in float64: a value
+    depends on nothing but the cells within reach, to the last bit.
+    """
+    edges2 = [float(np.float32(edge**2)) for edge in spacing]
+    limit = reach**2
+    distances, ids = _sweep_rows(_as_unsigned(instances), edges2[-1], limit)
+    shape = instances.shape
+    for axis in range(len(shape) - 2, -1, -1):
+        lines = (2, math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
+        is_last = axis == 0
+        _sweep_axis(distances.reshape(lines), ids.reshape(lines), edges2[axis], limit, is_last)
+    sums = distances[0].reshape(shape).astype(np.float32)
+    sums[sums > reach] = np.inf
+    return sums
+
+
+def _as_unsigned(instances: np.ndarray) -> np.ndarray:
+    """As uint32, or uint64 where numbers may need it: one compiled function for each."""
+    wide = instances.dtype.itemsize > 4
+    return np.ascontiguousarray(instances, dtype=np.uint64 if wide else np.uint32)
+
+
+@compiled
+def _sweep_rows(instances, edge2, limit):
+    """The two nearest cells of each pixel in its own row: squared distances and ids, (2, rows, n).
+
+    Background further than the limit from a cell has distance inf.
+    """
+    n = instances.shape[-1]
+    rows = instances.reshape(-1, n)
+    distances = np.full((2, *rows.shape), np.inf)
+    ids = np.zeros((2, *rows.shape), instances.dtype)
+    line, line_ids = np.full((2, n), np.inf), np.zeros((2, n), instances.dtype)
+    found, found_ids = line.copy(), line_ids.copy()
+    segments, other = np.empty((4, n + 1), np.int64), np.empty(n)
+    for row in range(len(rows)):
+        for x in range(n):
+            line_ids[0, x] = rows[row, x]
+            line[0, x] = 0.0 if rows[row, x] else np.inf
+        if line_ids[0].any():
+            _sweep_line(line, line_ids, edge2, limit, segments, other, found, found_ids)
+            distances[:, row] = found
+            ids[:, row] = found_ids
+    return distances, ids
+
+
+@compiled
+def _sweep_axis(distances, ids, edge2, limit, is_last):
+    """Let the two nearest cells lie anywhere along one more axis, the third of four, in place.
+
+    is_last: instead of the results, leave d_1 + d_2 (not squared) in distances[0].
+    """
+    _, outer, n, inner = distances.shape
+    line, line_ids = np.empty((LINES, 2, n)), np.empty((LINES, 2, n), ids.dtype)
+    found, found_ids = np.empty((2, n)), np.zeros((2, n), ids.dtype)
+    segments, other = np.empty((4, n + 1), np.int64), np.empty(n)
+    for o in range(outer):
+        for first in range(0, inner, LINES):
+            count = min(LINES, inner - first)
+            for rank in range(2):
+                for x in range(n):
+                    for i in range(count):
+                        line[i, rank, x] = distances[rank, o, x, first + i]
+                        line_ids[i, rank, x] = ids[rank, o, x, first + i]
+            for i in range(count):
+                _sweep_line(line[i], line_ids[i], edge2, limit, segments, other, found, found_ids)
+                if is_last:
+                    line[i, 0] = np.sqrt(found[0]) + np.sqrt(found[1])
+                else:
+                    line[i] = found
+                    line_ids[i] = found_ids
+            for rank in range(1 if is_last else 2):
+                for x in range(n):
+                    for i in range(count):
+                        distances[rank, o, x, first + i] = line[i, rank, x]
+                        if not is_last:
+                            ids[rank, o, x, first + i] = line_ids[i, rank, x]
+
+
+@compiled
+def _sweep_line(line, ids, edge2, limit, segments, other, found, found_ids):
+    """The two nearest cells of each place of a line, from the two candidates in every place.
+
+    line, ids: (2, n), squared distance (inf = none) and cell of the candidates, nearest first.
+    segments, other: memory to work in. found, found_ids: (2, n), the result.
+    """
+    n = line.shape[1]
+    places, starts = segments[0], segments[1]
+    places_2, starts_2 = segments[2], segments[3]
+    found[:] = np.inf
+    count = _lower_envelope(line[0], 0, n, 0, n, edge2, places, starts)
+    k = 0
+    while k < count:
+        own = ids[0, places[k]]
+        low = places[k - 1] if k > 0 else 0
+        begin = starts[k]
+        while k < count and ids[0, places[k]] == own:
+            q = places[k]
+            for x in range(starts[k], starts[k + 1]):
+                value = line[0, q] + edge2 * (x - q) ** 2
+                if value <= limit:
+                    found[0, x] = value
+                    found_ids[0, x] = own
+            k += 1
+        end = starts[k]
+        high = places[k] + 1 if k < count else n
+        for q in range(low, high):
+            other[q] = line[1, q] if ids[0, q] == own else line[0, q]
+        for m in range(_lower_envelope(other, low, high, begin, end, edge2, places_2, starts_2)):
+            q = places_2[m]
+            cell = ids[1, q] if ids[0, q] == own else ids[0, q]
+            for x in range(starts_2[m], starts_2[m + 1]):
+                value = other[q] + edge2 * (x - q) ** 2
+                if value <= limit:
+                    found[1, x] = value
+                    found_ids[1, x] = cell
+
+
+@compiled
+def _lower_envelope(value, low, high, begin, end, edge2, places, starts):
+    """Which of the parabolas value[q] + edge2 (x - q)^2, low <= q < high, is least where.
+
+    Writes places[k], the q that is least for starts[k] <= x < starts[k + 1], over all integers x
+    of [begin, end). Returns the number of segments.
+    """
+    count = 0
+    for q in range(low, high):
+        if value[q] == np.inf:
+            continue
+        start = begin
+        while count > 0:
+            p, x = places[count - 1], starts[count - 1]
+            if value[p] + edge2 * (x - p) ** 2 <= value[q] + edge2 * (x - q) ** 2:
+                gap = q - p
+                crossing = (value[q] - value[p] + edge2 * gap**2) / (2 * edge2 * gap)
+                start = p + 1 + math.floor(crossing)
+                break
+            count -= 1
+        if start < end:
+            places[count], starts[count] = q, start
+            count += 1
+    starts[count] = end
+    return count

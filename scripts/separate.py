@@ -1,0 +1,57 @@
+"""Cut a thin border of background between touching cells, as the labels that a network learns."""
+
+import sys
+
+from overtile import cli
+
+
+def build_parser():
+    """Command line of this step."""
+    parser = cli.new_parser("separate.py", __doc__)
+    parser.add_argument(
+        "--labels", type=cli.path, required=True, help="label store, or TIFF or PNG of instances"
+    )
+    parser.add_argument(
+        "--separated", type=cli.path, required=True, help="label store to write, S.ome.zarr"
+    )
+    parser.add_argument(
+        "--separate-px",
+        type=cli.at_least_one,
+        default=1,
+        help="how far from another cell a pixel becomes background; touching cells end up twice "
+        "as far apart",
+    )
+    parser.add_argument(
+        "--ndim", type=int, choices=(2, 3), default=2, help="2: planes are independent; 3: volume"
+    )
+    cli.add_threads(parser)
+    return parser
+
+
+def run(args):
+    """Read the labels shard by shard and write them separated."""
+    from overtile.code_digest import code_digest
+    from overtile.errors import InputError
+    from overtile.stores.digest import digest_of
+    from overtile.stores.plain import open_labels
+    from overtile.stores.separated import write_separated
+    from overtile.stores.store import store_path
+
+    with open_labels(args.labels, "instances") as labels:
+        kind = labels.attributes["kind"]
+        if kind != "instances":
+            raise InputError(
+                f"{args.labels}: has {kind} labels; allowed: instances, as only these can touch"
+            )
+        key = digest_of(labels.digest, args.separate_px, args.ndim, code_digest(__file__))
+        separated = store_path(args.separated)
+        write_separated(labels, separated, key, args.separate_px, args.ndim, args.threads)
+
+
+def main(arguments=None):
+    """Run from the command line; return the exit code."""
+    return cli.execute(build_parser(), run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,22 @@
+rule separate_labels:
+    """Labels to learn: a thin border of background between cells that touch."""
+    input:
+        "results/slides/{slide}.ome.zarr/labels/reference/zarr.json",
+    output:
+        "results/targets/{ndim}d_{separate_px}px/{slide}.ome.zarr/zarr.json",
+    log:
+        "logs/separate_labels/{ndim}d_{separate_px}px/{slide}.log",
+    benchmark:
+        "benchmarks/separate_labels/{ndim}d_{separate_px}px/{slide}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+    params:
+        code=code_digest("separate.py"),
+        script=script("separate.py"),
+    shell:
+        "python {params.script:q} --labels {input:q} --separated {output:q}"
+        " --separate-px {wildcards.separate_px} --ndim {wildcards.ndim} --threads {threads}"
+        " 2>&1 | tee {log:q}"
