@@ -18,8 +18,8 @@ def build_parser():
         "--separate-px",
         type=cli.at_least_one,
         default=1,
-        help="how far from another cell a pixel becomes background; touching cells end up twice "
-        "as far apart",
+        help="how far from another cell a pixel becomes background; twice as many pixels then lie "
+        "between cells that touched",
     )
     parser.add_argument(
         "--ndim", type=int, choices=(2, 3), default=2, help="2: planes are independent; 3: volume"
@@ -43,8 +43,12 @@ def run(args):
             raise InputError(
                 f"{args.labels}: has {kind} labels; allowed: instances, as only these can touch"
             )
+        if "separate_px" in labels.attributes:
+            raise InputError(f"{args.labels}: is already separated; give the labels it came from")
         key = digest_of(labels.digest, args.separate_px, args.ndim, code_digest(__file__))
         separated = store_path(args.separated)
+        if separated.resolve() == labels.path.resolve():
+            raise InputError(f"{args.separated}: is also --labels; choose another folder")
         write_separated(labels, separated, key, args.separate_px, args.ndim, args.threads)
 
 

@@ -58,7 +58,9 @@ def run(args):
         attributes = labels.label_classes().attributes
         if args.plan:
             plan = read_plan(args.plan)
-            weighting = choose_weighting(labels, **plan["weights"], spacing=plan["spacing"])
+            weighting = choose_weighting(
+                labels, **plan["weights"], spacing=plan["spacing"], name=str(args.labels)
+            )
         else:
             size = labels.pixel_size_um[-args.ndim :]
             weighting = choose_weighting(
@@ -69,11 +71,12 @@ def run(args):
                 sigma_um=args.sigma_um,
                 tolerance=args.tolerance,
                 spacing=[edge / min(size[-2:]) for edge in size],
+                name=str(args.labels),
             )
         names, given = attributes["class_names"], weighting.class_weights
         if len(given) != len(names):
             raise InputError(
-                f"--class-weights: {len(given)} values, but {args.labels} has "
+                f"class weights: {len(given)} values, but {args.labels} has "
                 f"{len(names)} classes ({', '.join(names)}); give one each"
             )
         key = digest_of(

@@ -95,3 +95,56 @@ def test_labels_of_another_picture_are_refused(step, touching, archive, tmp_path
     )
     assert result.returncode == 1
     assert "its picture" in result.stderr and "same order" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("sigma_px: 0", "sigma_px is 0; allowed: above 0, finite"),
+        ("w0: .inf", "w0 is inf; allowed: above 0, finite"),
+        ("border_tolerance: 2", "border_tolerance is 2; allowed: above 0, below 1"),
+        ("sigma_um: -1.0", "sigma_um is -1.0; allowed: above 0, finite"),
+        ("dropout: 1.0", "dropout is 1.0; allowed: 0 and above, below 1"),
+    ],
+)
+def test_a_setting_out_of_range_is_one_line(step, archive, tmp_path, line, message):
+    (tmp_path / "settings.yaml").write_text(line)
+    result = step(
+        *("plan", "--images", archive / "a.ome.zarr"),
+        *("--settings", tmp_path / "settings.yaml", "--plan", tmp_path / "plan.yaml"),
+    )
+    assert result.returncode == 1 and message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("weights", ["[-3.0, 1.0]", "[abc, 1.0]", "[1.0, 1.0, 1.0]", "[.nan, 1.0]"])
+def test_an_edited_plan_with_weights_that_make_no_sense_is_one_line(
+    step, planned, tmp_path, weights
+):
+    plan = yaml.safe_load((planned / "plan.yaml").read_text())
+    plan["weights"]["class_weights"] = yaml.safe_load(weights)
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
+    labels = planned / "a.ome.zarr" / "labels" / "reference"
+    result = step(
+        *("weigh", "--labels", labels, "--plan", tmp_path / "plan.yaml"),
+        *("--weights", tmp_path / "w.zarr"),
+    )
+    assert result.returncode == 1 and "class_weights" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_labels_separated_in_planes_do_not_pass_for_volumes(step, done, data, tmp_path):
+    source = data / "stardist_samples"
+    store, target = tmp_path / "v.ome.zarr", tmp_path / "flat.ome.zarr"
+    reference = store / "labels" / "reference"
+    done("ingest", "--image", source / "img3d.tif", "--store", store)
+    mask = ("--labels", source / "mask3d.tif", "--kind", "instances")
+    done("ingest", *mask, "--store", reference)
+    done("separate", "--labels", reference, "--separated", target, "--ndim", "2")
+    (tmp_path / "settings.yaml").write_text("{ndim: 3, depth: 2, tile_px: [8, 8, 8]}")
+    result = step(
+        *("plan", "--images", store, "--labels", target),
+        *("--settings", tmp_path / "settings.yaml", "--plan", tmp_path / "plan.yaml"),
+    )
+    assert result.returncode == 1
+    assert "separated in 2 dimensions, the network has 3" in result.stderr

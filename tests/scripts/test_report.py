@@ -56,7 +56,8 @@ def model(small) -> Path:
         "architecture: {ndim: 2, in_channels: 1, width: 8, pools: [[2, 2]], norm: none, "
         "dropout: 0.5}\nclasses: [background, cell]\ntile_input_px: [100, 100]\n"
         "tile_output_px: [60, 60]\nbatch_tiles: 1\nloss: cross_entropy\n"
-        "weights: {w0: 10.0, sigma_px: 5.0, sigma_um: null, class_weights: [0.75, 1.5]}\n"
+        "weights: {w0: 10.0, sigma_px: 5.0, sigma_um: null, tolerance: 1.0e-6,\n"
+        "  class_weights: [0.75, 1.5]}\n"
         "epochs: 2\nsteps_per_epoch: 3\noptimiser: sgd\n"
         "learning_rate: 0.01\nseed: 1\nfolds: [{train: [plain], validation: []}]\n"
     )

@@ -64,3 +64,16 @@ def test_a_border_of_no_pixels_is_no_separation(step, tmp_path):
     flags = ("--separated", tmp_path / "s", "--separate-px", "0")
     result = step("separate", "--labels", "cells.tif", *flags)
     assert result.returncode == 2 and "--separate-px" in result.stderr
+
+
+def test_labels_are_never_separated_onto_themselves_or_twice(step, done, tmp_path):
+    tifffile.imwrite(tmp_path / "cells.tif", TOUCHING)
+    labels, target = tmp_path / "l.ome.zarr", tmp_path / "s.ome.zarr"
+    done("ingest", "--labels", tmp_path / "cells.tif", "--kind", "instances", "--store", labels)
+    before = Store.open(labels).digest
+    result = step("separate", "--labels", labels, "--separated", labels / "zarr.json")
+    assert result.returncode == 1 and "is also --labels" in result.stderr
+    assert Store.open(labels).digest == before
+    done("separate", "--labels", labels, "--separated", target)
+    result = step("separate", "--labels", target, "--separated", tmp_path / "again.ome.zarr")
+    assert result.returncode == 1 and "is already separated" in result.stderr

@@ -1,4 +1,7 @@
-"""What fast code is held against: definitions, word for word, over whole pictures. And pictures."""
+"""What fast code is held against: definitions, word for word, over whole pictures.
+
+And what both are tried on: random pictures, and ways to cut a picture into shards.
+"""
 
 from math import ceil
 
@@ -58,3 +61,33 @@ def spaced_labels(draw):
     """Random instances of two or three axes, with pixel edges from 0.1 to 30."""
     ndim = draw(st.sampled_from([2, 3]))
     return draw(labels(LENGTHS[ndim])), tuple(draw(EDGES) for _ in range(ndim))
+
+
+LAYOUTS = [
+    {
+        "PICTURE_CHUNK": (1, 5, 4),
+        "PICTURE_SHARD": (1, 5, 8),
+        "VOLUME_CHUNK": (1, 3, 4),
+        "VOLUME_SHARD": (2, 3, 8),
+    },
+    {
+        "PICTURE_CHUNK": (1, 4, 4),
+        "PICTURE_SHARD": (1, 12, 4),
+        "VOLUME_CHUNK": (2, 4, 4),
+        "VOLUME_SHARD": (2, 4, 4),
+    },
+    {
+        "PICTURE_CHUNK": (1, 3, 3),
+        "PICTURE_SHARD": (1, 3, 6),
+        "VOLUME_CHUNK": (1, 3, 2),
+        "VOLUME_SHARD": (1, 3, 4),
+        "MAX_SHARDS": 2,
+    },
+]
+"""The last one has shards of many pieces."""
+
+
+def use_layout(monkeypatch, values):
+    """Let stores be cut as one of LAYOUTS says."""
+    for name, value in values.items():
+        monkeypatch.setattr(f"overtile.stores.layout.{name}", value)

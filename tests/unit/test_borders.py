@@ -230,15 +230,15 @@ def test_the_halo_holds_the_reach_along_each_axis_and_not_a_pixel_more():
     assert halo_px(4.0, (2.0, 1.0)) == (2, 4)
 
 
-@pytest.mark.parametrize("sigma", [0, -1.0, float("nan")])
+@pytest.mark.parametrize("sigma", [0, -1.0, float("nan"), float("inf")])
 def test_a_sigma_that_is_not_above_0_is_refused(sigma):
-    with pytest.raises(ValueError, match="sigma is .* allowed: sigma > 0"):
+    with pytest.raises(ValueError, match="sigma is .* allowed: a finite sigma above 0"):
         border_weights(np.array([[1, 2]]), 10, sigma, (1, 1))
 
 
-@pytest.mark.parametrize("tolerance", [0, 1, -0.1, 1.5, float("nan")])
+@pytest.mark.parametrize("tolerance", [0, 1, -0.1, 1.5, 1e-40, float("nan")])
 def test_a_tolerance_outside_of_0_and_1_is_refused(tolerance):
-    with pytest.raises(ValueError, match="tolerance .* allowed: .* 0 < tolerance < 1"):
+    with pytest.raises(ValueError, match="tolerance .* allowed: .* from 1e-30 to below 1"):
         border_weights(np.array([[1, 2]]), 10, 5, (1, 1), tolerance)
 
 
@@ -246,6 +246,13 @@ def test_a_tolerance_outside_of_0_and_1_is_refused(tolerance):
 def test_edges_that_do_not_fit_the_axes_are_refused(spacing):
     with pytest.raises(ValueError, match="spacing is .* allowed: 2 edges above 0, one per axis"):
         border_weights(np.array([[1, 2]]), 10, 5, spacing)
+
+
+@pytest.mark.parametrize("sigma_and_spacing", [(1e7, (1, 1)), (1e-7, (1, 1)), (1, (1, 1e7))])
+def test_lengths_too_far_apart_for_exact_sums_are_refused(sigma_and_spacing):
+    sigma, spacing = sigma_and_spacing
+    with pytest.raises(ValueError, match=r"allowed: within a factor of 1e\+06"):
+        border_weights(np.array([[1, 2]]), 10, sigma, spacing)
 
 
 def test_real_nuclei_have_the_weights_of_the_formula(data):

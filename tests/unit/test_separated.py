@@ -12,7 +12,7 @@ from overtile.errors import InputError
 from overtile.geometry.borders import separate
 from overtile.geometry.components import IGNORE
 from overtile.images.raw import RawImage
-from overtile.stores import layout, separated
+from overtile.stores import separated
 from overtile.stores.reference import write_reference
 from overtile.stores.separated import write_separated
 from overtile.stores.store import ROOT, Store
@@ -105,35 +105,6 @@ def test_views_are_cut_like_copies_and_stay_as_they_were():
     np.testing.assert_array_equal(instances, before)
 
 
-LAYOUTS = [
-    {
-        "PICTURE_CHUNK": (1, 5, 4),
-        "PICTURE_SHARD": (1, 5, 8),
-        "VOLUME_CHUNK": (1, 3, 4),
-        "VOLUME_SHARD": (2, 3, 8),
-    },
-    {
-        "PICTURE_CHUNK": (1, 4, 4),
-        "PICTURE_SHARD": (1, 12, 4),
-        "VOLUME_CHUNK": (2, 4, 4),
-        "VOLUME_SHARD": (2, 4, 4),
-    },
-    {
-        "PICTURE_CHUNK": (1, 3, 3),
-        "PICTURE_SHARD": (1, 3, 6),
-        "VOLUME_CHUNK": (1, 3, 2),
-        "VOLUME_SHARD": (1, 3, 4),
-        "MAX_SHARDS": 2,
-    },
-]
-"""The last one has shards of many pieces."""
-
-
-def use_layout(patch, values):
-    for name, value in values.items():
-        patch.setattr(layout, name, value)
-
-
 def reference(instances, folder, ignore=None, size=None) -> Store:
     """A label store of labels (z, y, x)."""
     raw = RawImage(Path("made.tif"), instances[None], (0, 1, 2, 3), None)
@@ -172,7 +143,7 @@ cases = st.one_of(
 
 @given(
     cases,
-    st.sampled_from(LAYOUTS),
+    st.sampled_from(naive.LAYOUTS),
     st.sampled_from([1, 2, 3]),
     st.sampled_from([None, 2]),
     st.sampled_from([1, 3]),
@@ -187,7 +158,7 @@ def test_streamed_labels_equal_labels_separated_at_once_byte_for_byte(
     whole = streamed(instances, tmp_path_factory.mktemp("whole"), separate_px, ndim, ignore=ignore)
     assert_separated(whole, instances, separate_px, ndim, ignore)
     with monkeypatch.context() as patch:
-        use_layout(patch, blocks)
+        naive.use_layout(patch, blocks)
         folder = tmp_path_factory.mktemp("pieces")
         pieces = streamed(instances, folder, separate_px, ndim, workers, ignore=ignore)
         assert pieces.array[:].tobytes() == whole.array[:].tobytes()
@@ -252,12 +223,20 @@ def counted(patch, name, killed_after=None):
     return calls
 
 
+def test_independent_planes_are_separated_once_each(tmp_path, monkeypatch):
+    naive.use_layout(monkeypatch, naive.LAYOUTS[1])
+    labels = reference(np.ones((6, 4, 4), dtype=np.uint8), tmp_path / "r")
+    calls = counted(monkeypatch, "separate")
+    write_separated(labels, tmp_path / "s", "k", 3, ndim=2)
+    assert len(calls) == 6
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize(("name", "killed_after"), [("separate", 2), ("write_objects", 0)])
 def test_a_killed_job_goes_on_where_it_stopped_and_writes_the_same_bytes(
     tmp_path, monkeypatch, workers, name, killed_after
 ):
-    use_layout(monkeypatch, LAYOUTS[0])
+    naive.use_layout(monkeypatch, naive.LAYOUTS[0])
     instances = np.random.default_rng(0).integers(0, 4, (1, 14, 15)).repeat(2, 1)[:, :14]
     labels, paths = reference(instances, tmp_path / "r"), [tmp_path / n / "s" for n in "12"]
     write_separated(labels, paths[0], "k", 1, 2)
@@ -292,7 +271,7 @@ def test_real_nuclei_and_cells_are_separated_as_defined(data):
 
 def test_a_real_volume_is_separated_in_shards_as_defined(tmp_path, monkeypatch, data):
     instances = tifffile.imread(data / "stardist_samples" / "mask3d.tif")[:8, :22, :24]
-    use_layout(monkeypatch, {"VOLUME_CHUNK": (4, 8, 8), "VOLUME_SHARD": (4, 8, 16)})
+    naive.use_layout(monkeypatch, {"VOLUME_CHUNK": (4, 8, 8), "VOLUME_SHARD": (4, 8, 16)})
     for ndim in (2, 3):
         store = streamed(instances, tmp_path / str(ndim), 1, ndim, workers=2)
         assert_separated(store, instances, 1, ndim)

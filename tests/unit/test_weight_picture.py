@@ -22,7 +22,13 @@ from overtile.stores.store import Store
 from overtile.stores.weights import Weighting, write_weights
 
 HOSTILE = "<script>alert(1)</script>"
-PLAN = {"w0": 10.0, "sigma_px": 2.0, "sigma_um": None, "class_weights": [0.75, 1.5]}
+PLAN = {
+    "w0": 10.0,
+    "sigma_px": 2.0,
+    "sigma_um": None,
+    "tolerance": 1e-6,
+    "class_weights": [0.75, 1.5],
+}
 MODEL = Model("unet", (), (), PLAN)
 
 

@@ -11,40 +11,12 @@ from hypothesis import strategies as st
 from overtile.errors import InputError
 from overtile.geometry.spans import Block, plan_blocks
 from overtile.images.raw import RawImage
-from overtile.stores import layout, weights
+from overtile.stores import weights
 from overtile.stores.pieces import compute_in_pieces
 from overtile.stores.reference import write_reference
 from overtile.stores.store import ROOT, Store
 from overtile.stores.weights import Weighting, choose_weighting, write_weights
 from tests.unit import naive
-
-LAYOUTS = [
-    {
-        "PICTURE_CHUNK": (1, 5, 4),
-        "PICTURE_SHARD": (1, 5, 8),
-        "VOLUME_CHUNK": (1, 3, 4),
-        "VOLUME_SHARD": (2, 3, 8),
-    },
-    {
-        "PICTURE_CHUNK": (1, 4, 4),
-        "PICTURE_SHARD": (1, 12, 4),
-        "VOLUME_CHUNK": (2, 4, 4),
-        "VOLUME_SHARD": (2, 4, 4),
-    },
-    {
-        "PICTURE_CHUNK": (1, 3, 3),
-        "PICTURE_SHARD": (1, 3, 6),
-        "VOLUME_CHUNK": (1, 3, 2),
-        "VOLUME_SHARD": (1, 3, 4),
-        "MAX_SHARDS": 2,
-    },
-]
-"""The last one has shards of many pieces."""
-
-
-def use_layout(patch, values):
-    for name, value in values.items():
-        patch.setattr(layout, name, value)
 
 
 def reference(instances, folder, ignore=None, size=None, kind="instances", values=(0, 1)) -> Store:
@@ -98,7 +70,7 @@ deep = st.tuples(
 
 @given(
     st.one_of(flat, deep),
-    st.sampled_from(LAYOUTS),
+    st.sampled_from(naive.LAYOUTS),
     st.sampled_from([0.2, 0.4, 1.0]),
     st.sampled_from([1e-6, 1e-3]),
     st.sampled_from([1, 3]),
@@ -113,7 +85,7 @@ def test_streamed_weights_equal_weights_made_at_once_byte_for_byte(
     how = weighting(spacing, sigma=sigma, tolerance=tolerance)
     whole = streamed(instances, tmp_path_factory.mktemp("whole"), how)
     with monkeypatch.context() as patch:
-        use_layout(patch, blocks)
+        naive.use_layout(patch, blocks)
         pieces = streamed(instances, tmp_path_factory.mktemp("pieces"), how, workers)
     assert pieces.tobytes() == whole.tobytes()
     assert_as_defined(whole, instances, how)
@@ -141,11 +113,11 @@ def test_without_a_second_cell_only_the_class_counts(tmp_path):
     np.testing.assert_array_equal(found, np.where(CASES["one cell"] > 0, 1.5, 0.75))
 
 
-@pytest.mark.parametrize("blocks", LAYOUTS)
+@pytest.mark.parametrize("blocks", naive.LAYOUTS)
 def test_planes_of_a_stack_do_not_see_each_other_in_two_dimensions_but_do_in_three(
     tmp_path, monkeypatch, blocks
 ):
-    use_layout(monkeypatch, blocks)
+    naive.use_layout(monkeypatch, blocks)
     stack = np.array([[[1, 1, 0]], [[2, 2, 0]], [[0, 0, 3]]])
     flat = streamed(stack, tmp_path / "2", weighting((1.0, 1.0)))
     deep = streamed(stack, tmp_path / "3", weighting((1.0, 1.0, 1.0)))
@@ -167,11 +139,11 @@ def test_ignored_labels_weigh_nothing_and_are_no_cell(tmp_path):
     np.testing.assert_array_equal(found, [[[1.5, 0.75, 0, 0], [0.75, 0.75, 0.75, 0]]])
 
 
-@pytest.mark.parametrize("blocks", [{}, *LAYOUTS])
+@pytest.mark.parametrize("blocks", [{}, *naive.LAYOUTS])
 def test_ignored_labels_between_two_cells_weigh_nothing_and_leave_the_others_as_they_are(
     tmp_path, monkeypatch, blocks
 ):
-    use_layout(monkeypatch, blocks)
+    naive.use_layout(monkeypatch, blocks)
     labels = np.array([[[1, 9, 0, 2, 0, 0, 9, 2, 0, 1, 9]]])
     how = weighting((1.0, 1.0))
     found = streamed(labels, tmp_path, how, ignore=9)
@@ -221,7 +193,7 @@ SIZE = (2.0, 0.5, 0.25)
 
 
 def choose(labels, sigma_um, spacing):
-    return choose_weighting(labels, [0.75, 1.5], 10.0, 1.0, sigma_um, 1e-3, spacing)
+    return choose_weighting(labels, [0.75, 1.5], 10.0, 1.0, sigma_um, 1e-3, spacing, "r")
 
 
 def test_a_sigma_in_micrometres_takes_the_pixel_size_of_the_slide(tmp_path):
@@ -241,7 +213,7 @@ def test_a_sigma_in_pixels_takes_the_given_edges_whatever_the_pixel_size(tmp_pat
 
 def test_a_sigma_in_micrometres_without_a_pixel_size_is_refused_in_one_line(tmp_path):
     labels = reference(CASES["two cells"], tmp_path / "r")
-    with pytest.raises(InputError, match=f"{tmp_path / 'r'}: has no pixel size.*sigma") as refused:
+    with pytest.raises(InputError, match="r: has no pixel size.*sigma") as refused:
         choose(labels, 0.4, (1.0, 1.0))
     assert "\n" not in str(refused.value)
 
@@ -268,7 +240,7 @@ def counted(monkeypatch, killed_after=None):
 def test_a_killed_job_goes_on_where_it_stopped_and_writes_the_same_bytes(
     tmp_path, monkeypatch, workers
 ):
-    use_layout(monkeypatch, LAYOUTS[0])
+    naive.use_layout(monkeypatch, naive.LAYOUTS[0])
     instances = np.random.default_rng(0).integers(0, 4, (1, 14, 15))
     labels, how = reference(instances, tmp_path / "r"), weighting((1.0, 1.0))
     write_weights(labels, tmp_path / "one" / "w", "k", how)
@@ -298,7 +270,7 @@ def test_another_weighting_under_another_key_leaves_nothing_of_the_one_before(tm
 
 @pytest.mark.parametrize(("ndim", "shape"), [(2, (1, 40, 50)), (2, (5, 9, 9)), (3, (9, 13, 14))])
 def test_pieces_of_a_large_block_stay_small_and_fit_together(monkeypatch, ndim, shape):
-    use_layout(monkeypatch, {"PICTURE_SHARD": (1, 8, 6), "VOLUME_SHARD": (4, 5, 3)})
+    naive.use_layout(monkeypatch, {"PICTURE_SHARD": (1, 8, 6), "VOLUME_SHARD": (4, 5, 3)})
     pixels = np.random.default_rng(0).integers(0, 99, shape)
     halo = (0, 2, 1) if ndim == 2 else (3, 2, 1)
     largest = {2: (8 if shape[0] == 1 else 5) + 4, 3: 4 + 6}[ndim]
@@ -316,7 +288,7 @@ def test_pieces_of_a_large_block_stay_small_and_fit_together(monkeypatch, ndim, 
 
 
 def test_a_piece_is_read_with_its_halo_up_to_the_pictures_border(monkeypatch):
-    use_layout(monkeypatch, {"PICTURE_SHARD": (1, 1, 4)})
+    naive.use_layout(monkeypatch, {"PICTURE_SHARD": (1, 1, 4)})
     pixels = np.arange(12).reshape(1, 1, 12)
     seen = []
 
@@ -335,7 +307,7 @@ def test_real_nuclei_in_shards_have_the_weights_of_the_formula(tmp_path, monkeyp
     how = weighting((1.0, 1.0), sigma=5.0)
     whole = streamed(instances, tmp_path / "whole", how)
     shards = {"PICTURE_CHUNK": (1, 16, 32), "PICTURE_SHARD": (1, 32, 32), "MAX_SHARDS": 4}
-    use_layout(monkeypatch, shards)
+    naive.use_layout(monkeypatch, shards)
     pieces = streamed(instances, tmp_path / "pieces", how, workers=2)
     assert pieces.tobytes() == whole.tobytes()
     assert_as_defined(whole, instances, how)
@@ -349,7 +321,20 @@ def test_a_real_volume_in_shards_has_the_weights_of_the_formula(
     assert len(np.unique(instances)) > 10
     how = weighting(spacing, sigma=2.0)
     whole = streamed(instances, tmp_path / "whole", how)
-    use_layout(monkeypatch, {"VOLUME_CHUNK": (4, 16, 16), "VOLUME_SHARD": (4, 16, 32)})
+    naive.use_layout(monkeypatch, {"VOLUME_CHUNK": (4, 16, 16), "VOLUME_SHARD": (4, 16, 32)})
     pieces = streamed(instances, tmp_path / "pieces", how, workers=2)
     assert pieces.tobytes() == whole.tobytes()
     assert_as_defined(whole, instances, how)
+
+
+def test_borders_are_drawn_between_cells_of_one_class_only(tmp_path):
+    raw = np.array([[[1, 1, 2, 0, 2, 0, 1]]], dtype=np.uint8)
+    labels = reference(raw, tmp_path / "r", kind="semantic", values=(0, 1, 2))
+    how = weighting([1.0, 1.0], class_weights=[0.0, 0.0, 0.0], sigma=3.0)
+    write_weights(labels, tmp_path / "w", "k", how)
+    found = Store.open(tmp_path / "w").array[:]
+    each = [
+        naive.border_weights(np.where(raw[0] == k, labels.array[0], 0), 10.0, 3.0, (1, 1))
+        for k in (1, 2)
+    ]
+    np.testing.assert_allclose(found[0], np.maximum(*each), rtol=1e-5)

@@ -31,5 +31,5 @@ def test_an_example_is_not_mixed_with_the_demonstrations_settings(data, tmp_path
         *directory, "--configfile", EXAMPLE, "--config", f"data={data / 'em_isbi2012'}"
     )
     example = yaml.safe_load(EXAMPLE.read_text())["models"]["unet"]
-    assert f'"width": {example["width"]}' in output
-    assert '"norm": "none"' in output and '"dropout": 0.5' in output
+    assert f"width: {example['width']}" in output
+    assert "norm: none" in output and "dropout: 0.5" in output

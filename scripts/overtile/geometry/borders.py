@@ -1,7 +1,7 @@
 """The border term of the U-Net paper's weight map, and the border it is drawn for."""
 
 from collections.abc import Sequence
-from math import ceil, log, sqrt
+from math import ceil, inf, log, sqrt
 
 import numpy as np
 
@@ -10,16 +10,23 @@ from overtile.geometry.two_nearest import two_nearest_sum
 TOLERANCE = 1e-6
 """Border terms below this fraction of w_0 are set to 0."""
 
+LEAST_TOLERANCE = 1e-30
+"""Below it float32 would lose digits."""
+
+LARGEST_RATIO = 1e6
+"""Of pixel edges, and of sigma and edges, either way: beyond it float64 would lose digits."""
+
 
 def border_reach(sigma: float, tolerance: float = TOLERANCE) -> float:
     """Largest d_1 + d_2, in the unit of sigma, at which the border term is kept.
 
     Beyond it the term is below `tolerance * w_0`, and set to 0. Raises ValueError for a sigma that
-    is not above 0, or a tolerance outside of (0, 1).
+    is not above 0 and finite, or a tolerance outside of [1e-30, 1).
     """
-    if not sigma > 0 or not 0 < tolerance < 1:
+    if not 0 < sigma < inf or not LEAST_TOLERANCE <= tolerance < 1:
         raise ValueError(
-            f"sigma is {sigma} and tolerance {tolerance}; allowed: sigma > 0, 0 < tolerance < 1"
+            f"sigma is {sigma} and tolerance {tolerance}; allowed: a finite sigma above 0, and a "
+            f"tolerance from {LEAST_TOLERANCE} to below 1"
         )
     return sigma * sqrt(2 * log(1 / tolerance))
 
@@ -52,14 +59,21 @@ def border_weights(
     - Beyond the picture there are no cells: nothing is mirrored.
     - Pixels to ignore are to be given as 0: they are no cell, and their own weight is not used.
 
-    Raises ValueError if spacing does not fit the axes, or as `border_reach` does.
+    Raises ValueError if spacing does not fit the axes, if edges and sigma differ by more than a
+    factor of 1e6, or as `border_reach` does.
     Source: Ronneberger et al. 2015, section 3, equation 2, arXiv:1505.04597.
     """
-    if len(spacing) != instances.ndim or not all(edge > 0 for edge in spacing):
+    reach = border_reach(sigma, tolerance)
+    if len(spacing) != instances.ndim or not all(0 < edge < inf for edge in spacing):
         raise ValueError(
             f"spacing is {tuple(spacing)}; allowed: {instances.ndim} edges above 0, one per axis"
         )
-    term = two_nearest_sum(instances, spacing, border_reach(sigma, tolerance))
+    if max(*spacing, sigma) > LARGEST_RATIO * min(*spacing, sigma):
+        raise ValueError(
+            f"sigma is {sigma} and spacing {tuple(spacing)}; allowed: within a factor of "
+            f"{LARGEST_RATIO:g}"
+        )
+    term = two_nearest_sum(instances, spacing, reach)
     np.multiply(term, term, out=term)
     term *= -1 / (2 * sigma**2)
     np.exp(term, out=term)
@@ -71,10 +85,12 @@ def separate(instances: np.ndarray, separate_px: int) -> np.ndarray:
     """Cut a border of background between cells that touch, for a network to learn.
 
     instances: (y, x) or (z, y, x), any integers, 0 = background. A pixel becomes background if
-    another cell lies within separate_px of it, along the diagonal too: each cell loses its common
-    part with all others dilated by a disk (ball) of that radius, in pixels (voxels), whatever
-    their edges. Cells that touch are then 2 separate_px apart, no two cells share a face, and cells
-    that were further apart stay as they are. A cell that is nowhere thicker than the cut is lost.
+    the centre of another cell's pixel lies within separate_px of its own, in pixels (voxels)
+    whatever their edges: each cell loses its common part with all others dilated by a disk (ball)
+    of that radius. No two cells share a face afterwards, and 2 separate_px pixels of background lie
+    between them along a straight seam; cells that meet at a corner only stay so at 1. Cells that
+    were further apart stay as they are. A cell may fall into pieces, which stay one cell; one that
+    is nowhere thicker than the cut is lost.
     Returns the same shape and dtype. 0 separates nothing.
     Source: Ronneberger et al. 2015, section 3 ("separation border ... morphological operations").
     """
@@ -82,4 +98,4 @@ def separate(instances: np.ndarray, separate_px: int) -> np.ndarray:
         return instances
     spacing = (1.0,) * instances.ndim
     crowded = two_nearest_sum(instances, spacing, separate_px) < np.inf
-    return np.where(crowded, 0, instances)
+    return np.where(crowded, instances.dtype.type(0), instances)

@@ -17,12 +17,11 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
+
+from overtile.geometry.compiled import compiled
 
 LINES = 16
 """Neighbouring lines that are copied together where an axis is not contiguous in memory."""
-
-compiled = njit(nogil=True, cache=True, error_model="numpy")
 
 
 def two_nearest_sum(instances: np.ndarray, spacing: Sequence[float], reach: float) -> np.ndarray:
@@ -38,86 +37,87 @@ def two_nearest_sum(instances: np.ndarray, spacing: Sequence[float], reach: floa
     """
     edges2 = [float(np.float32(edge**2)) for edge in spacing]
     limit = reach**2
-    distances, ids = _sweep_rows(_as_unsigned(instances), edges2[-1], limit)
     shape = instances.shape
+    distances, ids = _sweep_rows(_as_unsigned(instances), edges2[-1], limit)
     for axis in range(len(shape) - 2, -1, -1):
-        lines = (2, math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
-        is_last = axis == 0
-        _sweep_axis(distances.reshape(lines), ids.reshape(lines), edges2[axis], limit, is_last)
+        lines = (math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
+        place = (distances.reshape(2, *lines), ids.reshape(lines))
+        _sweep_axis(*place, edges2[axis], limit, axis == 0)
     sums = distances[0].reshape(shape).astype(np.float32)
     sums[sums > reach] = np.inf
     return sums
 
 
 def _as_unsigned(instances: np.ndarray) -> np.ndarray:
-    """As uint32, or uint64 where numbers may need it: one compiled function for each."""
+    """Rows, as uint32, or uint64 where numbers may need it: one compiled function for each."""
     wide = instances.dtype.itemsize > 4
-    return np.ascontiguousarray(instances, dtype=np.uint64 if wide else np.uint32)
+    rows = np.array(instances, dtype=np.uint64 if wide else np.uint32, order="C")
+    return rows.reshape(-1, instances.shape[-1])
 
 
 @compiled
-def _sweep_rows(instances, edge2, limit):
-    """The two nearest cells of each pixel in its own row: squared distances and ids, (2, rows, n).
+def _sweep_rows(rows, edge2, limit):
+    """The two nearest cells of each pixel in its own row.
 
-    Background further than the limit from a cell has distance inf.
+    Squared distances, (2, rows, n), inf further away than the limit, and the nearest cell's id.
+    Nobody needs the id of the second: it is another one, that is all.
     """
-    n = instances.shape[-1]
-    rows = instances.reshape(-1, n)
+    n = rows.shape[1]
     distances = np.full((2, *rows.shape), np.inf)
-    ids = np.zeros((2, *rows.shape), instances.dtype)
-    line, line_ids = np.full((2, n), np.inf), np.zeros((2, n), instances.dtype)
+    ids = np.zeros(rows.shape, rows.dtype)
+    line, line_ids = np.full((2, n), np.inf), np.zeros(n, rows.dtype)
     found, found_ids = line.copy(), line_ids.copy()
     segments, other = np.empty((4, n + 1), np.int64), np.empty(n)
     for row in range(len(rows)):
         for x in range(n):
-            line_ids[0, x] = rows[row, x]
+            line_ids[x] = rows[row, x]
             line[0, x] = 0.0 if rows[row, x] else np.inf
-        if line_ids[0].any():
+        if line_ids.any():
             _sweep_line(line, line_ids, edge2, limit, segments, other, found, found_ids)
             distances[:, row] = found
-            ids[:, row] = found_ids
+            ids[row] = found_ids
     return distances, ids
 
 
 @compiled
 def _sweep_axis(distances, ids, edge2, limit, is_last):
-    """Let the two nearest cells lie anywhere along one more axis, the third of four, in place.
+    """Let the two nearest cells lie anywhere along one more axis, the last but one, in place.
 
-    is_last: instead of the results, leave d_1 + d_2 (not squared) in distances[0].
+    distances: (2, outer, n, inner), ids: (outer, n, inner). is_last: instead of the two distances,
+    leave d_1 + d_2 (not squared) in distances[0].
     """
-    _, outer, n, inner = distances.shape
-    line, line_ids = np.empty((LINES, 2, n)), np.empty((LINES, 2, n), ids.dtype)
-    found, found_ids = np.empty((2, n)), np.zeros((2, n), ids.dtype)
+    outer, n, inner = ids.shape
+    line, line_ids = np.empty((LINES, 2, n)), np.empty((LINES, n), ids.dtype)
+    found, found_ids = np.empty((2, n)), np.zeros(n, ids.dtype)
     segments, other = np.empty((4, n + 1), np.int64), np.empty(n)
     for o in range(outer):
         for first in range(0, inner, LINES):
             count = min(LINES, inner - first)
-            for rank in range(2):
-                for x in range(n):
-                    for i in range(count):
-                        line[i, rank, x] = distances[rank, o, x, first + i]
-                        line_ids[i, rank, x] = ids[rank, o, x, first + i]
+            for x in range(n):
+                for i in range(count):
+                    line[i, 0, x] = distances[0, o, x, first + i]
+                    line[i, 1, x] = distances[1, o, x, first + i]
+                    line_ids[i, x] = ids[o, x, first + i]
             for i in range(count):
                 _sweep_line(line[i], line_ids[i], edge2, limit, segments, other, found, found_ids)
                 if is_last:
                     line[i, 0] = np.sqrt(found[0]) + np.sqrt(found[1])
                 else:
                     line[i] = found
-                    line_ids[i] = found_ids
-            for rank in range(1 if is_last else 2):
-                for x in range(n):
-                    for i in range(count):
-                        distances[rank, o, x, first + i] = line[i, rank, x]
-                        if not is_last:
-                            ids[rank, o, x, first + i] = line_ids[i, rank, x]
+                line_ids[i] = found_ids
+            for x in range(n):
+                for i in range(count):
+                    distances[0, o, x, first + i] = line[i, 0, x]
+                    distances[1, o, x, first + i] = line[i, 1, x]
+                    ids[o, x, first + i] = line_ids[i, x]
 
 
 @compiled
 def _sweep_line(line, ids, edge2, limit, segments, other, found, found_ids):
     """The two nearest cells of each place of a line, from the two candidates in every place.
 
-    line, ids: (2, n), squared distance (inf = none) and cell of the candidates, nearest first.
-    segments, other: memory to work in. found, found_ids: (2, n), the result.
+    line: (2, n) squared distances of the candidates, nearest first, inf = none; ids: (n,) the
+    nearest one's cell. segments, other: memory to work in. found, found_ids: the result, alike.
     """
     n = line.shape[1]
     places, starts = segments[0], segments[1]
@@ -126,29 +126,27 @@ def _sweep_line(line, ids, edge2, limit, segments, other, found, found_ids):
     count = _lower_envelope(line[0], 0, n, 0, n, edge2, places, starts)
     k = 0
     while k < count:
-        own = ids[0, places[k]]
+        own = ids[places[k]]
         low = places[k - 1] if k > 0 else 0
         begin = starts[k]
-        while k < count and ids[0, places[k]] == own:
+        while k < count and ids[places[k]] == own:
             q = places[k]
             for x in range(starts[k], starts[k + 1]):
                 value = line[0, q] + edge2 * (x - q) ** 2
                 if value <= limit:
                     found[0, x] = value
-                    found_ids[0, x] = own
+                    found_ids[x] = own
             k += 1
         end = starts[k]
         high = places[k] + 1 if k < count else n
         for q in range(low, high):
-            other[q] = line[1, q] if ids[0, q] == own else line[0, q]
+            other[q] = line[1, q] if ids[q] == own else line[0, q]
         for m in range(_lower_envelope(other, low, high, begin, end, edge2, places_2, starts_2)):
             q = places_2[m]
-            cell = ids[1, q] if ids[0, q] == own else ids[0, q]
             for x in range(starts_2[m], starts_2[m + 1]):
                 value = other[q] + edge2 * (x - q) ** 2
                 if value <= limit:
                     found[1, x] = value
-                    found_ids[1, x] = cell
 
 
 @compiled
@@ -168,7 +166,7 @@ def _lower_envelope(value, low, high, begin, end, edge2, places, starts):
             if value[p] + edge2 * (x - p) ** 2 <= value[q] + edge2 * (x - q) ** 2:
                 gap = q - p
                 crossing = (value[q] - value[p] + edge2 * gap**2) / (2 * edge2 * gap)
-                start = p + 1 + math.floor(crossing)
+                start = p + 1 + math.floor(crossing) if crossing < end - p else end
                 break
             count -= 1
         if start < end:

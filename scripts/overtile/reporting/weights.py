@@ -105,7 +105,8 @@ def _refuse_others(weights: Store, labels: Store, model: Model) -> None:
     planned = dict(model.weights)
     if planned.get("sigma_um") is not None:
         planned["sigma_px"] = planned["sigma_um"]
-    for key, name in {"w0": "w0", "sigma": "sigma_px", "class_weights": "class_weights"}.items():
+    keys = {"w0": "w0", "sigma": "sigma_px", "tolerance": "tolerance"}
+    for key, name in (keys | {"class_weights": "class_weights"}).items():
         found, wanted = weights.attributes["weighting"][key], planned.get(name)
         if found != wanted:
             raise InputError(

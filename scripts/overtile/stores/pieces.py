@@ -1,4 +1,4 @@
-"""Compute a block of any size piece by piece: shards grow with a slide, memory does not."""
+"""Compute a block of any size piece by piece: besides the block itself, memory does not grow."""
 
 from collections.abc import Callable, Sequence
 

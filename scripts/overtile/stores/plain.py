@@ -24,5 +24,6 @@ def open_labels(path: Path, kind: str) -> Iterator[Store]:
     names = ["background", "foreground"]
     with tempfile.TemporaryDirectory(prefix="overtile-") as folder:
         store = Path(folder) / path.stem
-        write_reference(open_raw(path), store, "", kind, names, [0, 1], None, None)
+        raw = open_raw(path)
+        write_reference(raw, store, "", kind, names, [0, 1], None, raw.pixel_size_um)
         yield Store.open(store)

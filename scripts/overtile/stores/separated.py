@@ -38,4 +38,5 @@ def write_separated(
         return np.where(apart.array[block.slices] == 0, 0, labels.array[block.slices])
 
     dtype, kind = labels.array.dtype, labels.attributes["kind"]
-    write_objects(folder, key, labels.shape, dtype, read_ids, apart, kind, separate_px=separate_px)
+    how = {"separate_px": separate_px, "separate_ndim": ndim}
+    write_objects(folder, key, labels.shape, dtype, read_ids, apart, kind, **how)

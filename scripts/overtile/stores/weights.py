@@ -7,7 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from overtile.errors import InputError
-from overtile.geometry.borders import TOLERANCE, border_reach, border_weights, halo_px
+from overtile.geometry.borders import (
+    LARGEST_RATIO,
+    TOLERANCE,
+    border_reach,
+    border_weights,
+    halo_px,
+)
 from overtile.geometry.components import IGNORE
 from overtile.geometry.spans import Block
 from overtile.stores.ngff import multiscale_attributes
@@ -49,42 +55,72 @@ def choose_weighting(
     sigma_um: float | None,
     tolerance: float,
     spacing: Sequence[float],
+    name: str,
 ) -> Weighting:
     """How to weigh a slide's labels, in pixels or in micrometres.
 
-    spacing: edges of the network's axes in pixels of the finest of y and x. sigma_um: if given,
-    it takes the place of sigma_px, and the slide's own pixel size that of spacing. Raises
-    InputError if the slide has none.
+    name: of the labels, for messages. spacing: edges of the network's axes in pixels of the finest
+    of y and x. sigma_um: if given, it takes the place of sigma_px, and the slide's own pixel size
+    that of spacing. Raises InputError if the slide has none, or for lengths that differ too much.
     """
     sigma = sigma_px
     if sigma_um is not None:
         size = labels.attributes["pixel_size_um"]
         if size is None:
             raise InputError(
-                f"{labels.path}: has no pixel size, but sigma is given in micrometres; "
+                f"{name}: has no pixel size, but sigma is given in micrometres; "
                 "give the slide a pixel_size_um in the sheet, or sigma in pixels"
             )
         sigma, spacing = sigma_um, size[-len(spacing) :]
+    if max(*spacing, sigma) > LARGEST_RATIO * min(*spacing, sigma):
+        raise InputError(
+            f"{name}: sigma is {sigma}, pixel edges are {list(spacing)}; allowed: within a factor "
+            f"of {LARGEST_RATIO:g}; mend the pixel size or sigma"
+        )
     return Weighting(list(class_weights), w0, sigma, list(spacing), tolerance)
 
 
 def weigh_block(labels: Store, classes: Store, block: Block, weighting: Weighting) -> np.ndarray:
-    """w(x) of one block, (z, y, x) float32; 0 where labels are ignored."""
+    """w(x) of one block, (z, y, x) float32; 0 where labels are ignored.
 
-    def border_term(instances: np.ndarray) -> np.ndarray:
-        w = weighting
-        return border_weights(instances, w.w0, w.sigma, w.spacing, w.tolerance)
-
-    weights = compute_in_pieces(
-        *(labels.array, block, weighting.halo_px, len(weighting.spacing)),
-        *(border_term, np.float32),
-    )
+    Borders are drawn between cells of one class: classes are told apart as such, and an axon is
+    no neighbour of its own myelin. Where borders of several classes meet, the highest counts.
+    """
+    weights = np.zeros(block.shape, np.float32)
+    for number in range(1, len(weighting.class_weights)):
+        cells = labels.array if len(weighting.class_weights) == 2 else OfClass(labels, number)
+        np.maximum(weights, border_terms(cells, block, weighting), out=weights)
     class_of = classes.array[block.slices]
-    of_class = np.zeros(256, dtype=np.float32)
-    of_class[: len(weighting.class_weights)] = weighting.class_weights
-    weights += of_class[class_of]
+    for number, weight in enumerate(weighting.class_weights):
+        np.add(weights, np.float32(weight), out=weights, where=class_of == number)
     weights[class_of == IGNORE] = 0
     return weights
+
+
+def border_terms(cells, block: Block, weighting: Weighting) -> np.ndarray:
+    """The border term of one block of an array of ids, (z, y, x) float32."""
+    w = weighting
+    return compute_in_pieces(
+        cells,
+        block,
+        w.halo_px,
+        len(w.spacing),
+        lambda instances: border_weights(instances, w.w0, w.sigma, w.spacing, w.tolerance),
+        np.float32,
+    )
+
+
+class OfClass:
+    """The ids of one class of a label store, (z, y, x), 0 elsewhere; read by boxes."""
+
+    def __init__(self, labels: Store, number: int):
+        self._ids, self._classes = labels.array, labels.label_classes().array
+        self._number = number
+        self.shape = labels.shape
+
+    def __getitem__(self, box: tuple[slice, ...]) -> np.ndarray:
+        ids = self._ids[box]
+        return np.where(self._classes[box] == self._number, ids, ids.dtype.type(0))
 
 
 def write_weights(

@@ -12,7 +12,7 @@ from overtile.networks.architecture import Architecture, choose_levels
 from overtile.stores.files import read_yaml
 from overtile.stores.store import Store
 from overtile.training.augment import Augmentation
-from overtile.training.settings import Settings, check_values
+from overtile.training.settings import Settings, check_range, check_values
 
 FORMAT = 1
 
@@ -63,6 +63,16 @@ def read_plan(path: Path) -> dict:
     check_values(Architecture, plan["architecture"] | PLACEHOLDERS, f"{path}, architecture")
     check_values(Augmentation, plan["augmentation"], f"{path}, augmentation")
     check_values(Weights, plan["weights"], f"{path}, weights")
+    weights = plan["weights"]["class_weights"]
+    if len(weights) != len(plan["classes"]):
+        raise InputError(
+            f"{path}: has {len(weights)} class_weights for {len(plan['classes'])} classes; "
+            "give one each"
+        )
+    for weight in weights:
+        if isinstance(weight, bool) or not isinstance(weight, int | float):
+            raise InputError(f"{path}: class_weights has {weight!r}; allowed: numbers")
+        check_range("class_weights", weight, str(path))
     return plan
 
 
@@ -113,14 +123,23 @@ def relative_spacing(slides: Sequence[dict]) -> tuple[float, float, float]:
     return tuple(round(float(v / finest), 6) for v in (z, y, x))
 
 
-def refuse_unseparated(slides: Sequence[dict], labels: Sequence[Store], separate_px: int) -> None:
-    """Instances must be separated as the settings say; components and classes never touch."""
+def refuse_unseparated(
+    slides: Sequence[dict], labels: Sequence[Store], separate_px: int, ndim: int
+) -> None:
+    """Instances must be separated as the settings say; components of one class never touch."""
     for slide, store in zip(slides, labels, strict=True):
-        if store.attributes["kind"] == "instances" and slide["separate_px"] != separate_px:
+        if store.attributes["kind"] != "instances":
+            continue
+        if slide["separate_px"] != separate_px:
             raise InputError(
                 f"{store.path}: cells were separated by {slide['separate_px']} px, the settings "
                 f"say separate_px: {separate_px}; make labels with scripts/separate.py and give "
                 "them as --labels, or change the setting (0: none)"
+            )
+        if store.attributes.get("separate_ndim", ndim) != ndim:
+            raise InputError(
+                f"{store.path}: cells were separated in {store.attributes['separate_ndim']} "
+                f"dimensions, the network has {ndim}; run scripts/separate.py with --ndim {ndim}"
             )
 
 
@@ -178,7 +197,7 @@ def make_plan(
     slides = list(map(fingerprint, (*train, *validation), labels))
     names = [store.label_classes().attributes["class_names"] for store in labels]
     refuse_mixed(slides, names)
-    refuse_unseparated(slides, labels, settings.separate_px)
+    refuse_unseparated(slides, labels, settings.separate_px, settings.ndim)
     ndim = settings.ndim
     if len(settings.tile_px) != ndim:
         raise InputError(

@@ -11,6 +11,8 @@ from overtile.training.augment import Augmentation
 LOSSES = ("cross_entropy", "cross_entropy_dice")
 OPTIMISERS = ("adam", "sgd")
 NORMS = ("none", "batch")
+ABOVE_0 = {"w0", "sigma_px", "sigma_um", "learning_rate", "border_tolerance", "tolerance"}
+BELOW_1 = {"border_tolerance", "tolerance", "dropout"}
 CHOICES = {"loss": LOSSES, "optimiser": OPTIMISERS, "norm": NORMS, "ndim": (2, 3)}
 
 
@@ -67,11 +69,21 @@ def check_values(kind: type, values: dict, where: str) -> None:
             )
         if value not in CHOICES.get(name, (value,)):
             raise InputError(f"{where}: {name} is {value!r}; allowed: {CHOICES[name]}")
-        if wanted in (int, float) and value < 0:
-            raise InputError(f"{where}: {name} is {value}; allowed: 0 and above")
+        if wanted in (int, float):
+            check_range(name, value, where)
     for name, one in known.items():
         if one.default is MISSING and one.default_factory is MISSING and name not in values:
             raise InputError(f"{where}: key {name!r} is missing; add it")
+
+
+def check_range(name: str, value: float, where: str) -> None:
+    """Raise InputError, one line, for a number that a key cannot have."""
+    low = "above 0" if name in ABOVE_0 else "0 and above"
+    high = "below 1" if name in BELOW_1 else "finite"
+    is_low = value > 0 if name in ABOVE_0 else value >= 0
+    is_high = value < (1 if name in BELOW_1 else float("inf"))
+    if not (is_low and is_high):
+        raise InputError(f"{where}: {name} is {value}; allowed: {low}, {high}")
 
 
 def read_settings(values: dict, where: str) -> Settings:
