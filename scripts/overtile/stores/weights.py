@@ -83,44 +83,22 @@ def choose_weighting(
 def weigh_block(labels: Store, classes: Store, block: Block, weighting: Weighting) -> np.ndarray:
     """w(x) of one block, (z, y, x) float32; 0 where labels are ignored.
 
-    Borders are drawn between cells of one class: classes are told apart as such, and an axon is
-    no neighbour of its own myelin. Where borders of several classes meet, the highest counts.
+    Cells of different classes are neighbours like any others.
     """
-    weights = np.zeros(block.shape, np.float32)
-    for number in range(1, len(weighting.class_weights)):
-        cells = labels.array if len(weighting.class_weights) == 2 else OfClass(labels, number)
-        np.maximum(weights, border_terms(cells, block, weighting), out=weights)
-    class_of = classes.array[block.slices]
-    for number, weight in enumerate(weighting.class_weights):
-        np.add(weights, np.float32(weight), out=weights, where=class_of == number)
-    weights[class_of == IGNORE] = 0
-    return weights
-
-
-def border_terms(cells, block: Block, weighting: Weighting) -> np.ndarray:
-    """The border term of one block of an array of ids, (z, y, x) float32."""
     w = weighting
-    return compute_in_pieces(
-        cells,
+    weights = compute_in_pieces(
+        labels.array,
         block,
         w.halo_px,
         len(w.spacing),
         lambda instances: border_weights(instances, w.w0, w.sigma, w.spacing, w.tolerance),
         np.float32,
     )
-
-
-class OfClass:
-    """The ids of one class of a label store, (z, y, x), 0 elsewhere; read by boxes."""
-
-    def __init__(self, labels: Store, number: int):
-        self._ids, self._classes = labels.array, labels.label_classes().array
-        self._number = number
-        self.shape = labels.shape
-
-    def __getitem__(self, box: tuple[slice, ...]) -> np.ndarray:
-        ids = self._ids[box]
-        return np.where(self._classes[box] == self._number, ids, ids.dtype.type(0))
+    class_of = classes.array[block.slices]
+    for number, weight in enumerate(weighting.class_weights):
+        np.add(weights, np.float32(weight), out=weights, where=class_of == number)
+    weights[class_of == IGNORE] = 0
+    return weights
 
 
 def write_weights(
