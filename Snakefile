@@ -21,6 +21,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/package.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/segment.smk"
+include: "workflow/rules/export.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 

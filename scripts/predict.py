@@ -18,10 +18,62 @@ def build_parser():
     )
     parser.add_argument("--probabilities", type=cli.path, required=True, help="P.ome.zarr to write")
     parser.add_argument(
+        "--keep",
+        choices=("probabilities", "classes"),
+        default="probabilities",
+        help="classes: only the most probable class of each pixel, in less space",
+    )
+    parser.add_argument(
+        "--test-time-augmentation",
+        choices=("none", "flips", "flips_and_turns"),
+        default="none",
+        help="average over mirrored and turned tiles; takes so many times longer",
+    )
+    parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="keep one more channel: how far the averaged predictions disagree",
+    )
+    parser.add_argument(
+        "--background",
+        choices=("none", "otsu", "triangle", "fill"),
+        default="none",
+        help="leave out what is background: by a threshold, or where pixels are --fill-value",
+    )
+    parser.add_argument("--fill-value", type=float, default=0, help="of pixels without anything")
+    parser.add_argument(
+        "--mask", type=cli.path, help="look only where this picture or label store is not 0"
+    )
+    parser.add_argument(
+        "--pixel-size",
+        choices=("refuse", "ignore"),
+        default="refuse",
+        help="what to do with a slide of another pixel size than the training slides",
+    )
+    parser.add_argument(
+        "--memory-gb", type=cli.positive, default=4.0, help="of the host, and of a GPU"
+    )
+    parser.add_argument(
         "--block-px",
-        type=int,
-        default=512,
-        help="edge of the tiles that the network sees at once; changes speed and memory only",
+        type=cli.at_least_one,
+        help="edge of the tiles that the network sees at once; changes speed and memory only; "
+        "without it, chosen to fit into --memory-gb",
+    )
+    parser.add_argument(
+        "--workers", type=cli.at_least_one, default=1, help="processes that share one large slide"
+    )
+    parser.add_argument(
+        "--cluster",
+        choices=("local", "slurm"),
+        default="local",
+        help="where workers run: on this machine, or each as a job of its own",
+    )
+    parser.add_argument(
+        "--slurm-flags",
+        nargs="+",
+        default=[],
+        metavar="FLAG",
+        help="flags of sbatch for such jobs, as in --slurm-flags=--partition=gpu",
     )
     cli.add_device(parser)
     return parser
@@ -29,24 +81,54 @@ def build_parser():
 
 def run(args):
     """Load the models and predict the slide shard by shard."""
+    from contextlib import ExitStack
+    from dataclasses import asdict
+
     from overtile.code_digest import code_digest
-    from overtile.errors import InputError
-    from overtile.inference.predict import write_probabilities
-    from overtile.inference.predictor import Predictor
+    from overtile.inference.cluster import open_cluster
+    from overtile.inference.foreground import find_foreground, own_foreground
+    from overtile.inference.memory import plan_tiling
+    from overtile.inference.predict import (
+        Prediction,
+        load_predictor,
+        refuse_others,
+        write_prediction,
+    )
+    from overtile.inference.predictor import Wanted
     from overtile.networks.device import choose_device
     from overtile.stores.digest import digest_of
+    from overtile.stores.plain import open_labels
     from overtile.stores.store import Store, store_path
 
-    if args.block_px < 1:
-        raise InputError(f"--block-px: is {args.block_px}; allowed: 1 and above")
-    image = Store.open(args.image, "picture")
+    image = Store.open(args.image.resolve(), "picture")
     device = choose_device(args.device, args.precision, args.threads)
-    predictor = Predictor(args.model, device)
-    key = digest_of(
-        *(image.digest, predictor.digests, args.block_px),
-        *(device.torch.type, device.precision, code_digest(__file__)),
+    wanted = Wanted(args.keep, args.test_time_augmentation, args.uncertainty)
+    packages = tuple(path.resolve() for path in args.model)
+    predictor = load_predictor(packages, device, wanted)
+    refuse_others(image, predictor.plan, args.pixel_size)
+    tiling = plan_tiling(
+        predictor.architecture, image.shape, predictor.members, device, args.memory_gb
     )
-    write_probabilities(image, predictor, store_path(args.probabilities), key, args.block_px)
+    if args.block_px:
+        tiling = tiling.with_edge(args.block_px)
+    with ExitStack() as stack:
+        mask = stack.enter_context(open_labels(args.mask, "binary")) if args.mask else None
+        foreground = (
+            own_foreground(image, mask)
+            if mask
+            else find_foreground(image, args.background, args.fill_value)
+        )
+        looked_at = mask.digest if mask else [args.background, args.fill_value]
+        key = digest_of(
+            *(image.digest, predictor.digests, asdict(wanted), tiling.tile_px, looked_at),
+            *(device.torch.type, device.precision, code_digest(__file__)),
+        )
+        client = stack.enter_context(
+            open_cluster(args.cluster, args.workers, device, args.memory_gb, args.slurm_flags)
+        )
+        prediction = Prediction(image, packages, device, wanted, tiling, foreground)
+        folder = store_path(args.probabilities).resolve()
+        write_prediction(prediction, folder, key, client, wanted=asdict(wanted))
 
 
 def main(arguments=None):

@@ -1,4 +1,7 @@
-"""Turn probabilities into a class map and numbered objects."""
+"""Turn probabilities into a class map and numbered objects.
+
+In this order: class map, seeds, growth of seeds, holes, borders, least size.
+"""
 
 import sys
 
@@ -16,24 +19,65 @@ def build_parser():
         help="label store to write, e.g. S.ome.zarr/labels/MODEL",
     )
     parser.add_argument(
-        "--min-object-px", type=int, default=0, help="smaller objects become background"
+        "--objects", type=cli.path, help="table to write, O.parquet, with a row per object"
+    )
+    parser.add_argument(
+        "--threshold",
+        type=cli.fraction,
+        help="foreground is what has at least this probability; without it, what is more probable "
+        "than background as a single class",
+    )
+    parser.add_argument(
+        "--seed-threshold",
+        type=cli.fraction,
+        help="objects grow from where the foreground has at least this probability; without it, "
+        "they are connected components",
+    )
+    _add_pixels(parser, "--min-seed-px", "smaller seeds are no seeds")
+    parser.add_argument(
+        "--grow-px",
+        type=cli.at_least_one,
+        default=16,
+        help="how far objects grow from their seeds; what they do not reach becomes background",
+    )
+    _add_pixels(parser, "--max-hole-px", "holes of up to so many pixels are filled")
+    _add_pixels(parser, "--border-px", "gaps between objects of up to so many pixels are closed")
+    _add_pixels(parser, "--min-object-px", "smaller objects become background")
+    parser.add_argument(
+        "--min-object-um",
+        type=cli.positive,
+        help="the same in micrometres: um^2 of a picture, um^3 of a volume",
     )
     return parser
 
 
+def _add_pixels(parser, flag, meaning):
+    parser.add_argument(flag, type=cli.zero_or_more, default=0, help=meaning)
+
+
 def run(args):
     """Read probabilities shard by shard and write the label store."""
+    from dataclasses import asdict, fields
+
     from overtile.code_digest import code_digest
-    from overtile.errors import InputError
     from overtile.inference.segment import write_segmentation
+    from overtile.inference.segmenting import Segmenting
     from overtile.stores.digest import digest_of
     from overtile.stores.store import Store, store_path
 
-    if args.min_object_px < 0:
-        raise InputError(f"--min-object-px: is {args.min_object_px}; allowed: 0 and above")
+    how = Segmenting(**{field.name: getattr(args, field.name) for field in fields(Segmenting)})
     probabilities = Store.open(args.probabilities, "probabilities")
-    key = digest_of(probabilities.digest, args.min_object_px, code_digest(__file__))
-    write_segmentation(probabilities, store_path(args.segmentation), key, args.min_object_px)
+    key = digest_of(probabilities.digest, asdict(how), code_digest(__file__))
+    folder = store_path(args.segmentation)
+    write_segmentation(probabilities, folder, key, how)
+    if args.objects:
+        from overtile.inference.object_table import write_table
+        from overtile.inference.objects import measure_objects
+
+        labels = Store.open(folder, "labels")
+        has_values = probabilities.attributes.get("wanted", {}).get("keep") != "classes"
+        found = measure_objects(labels, probabilities if has_values else None)
+        write_table(args.objects, found, probabilities.name)
 
 
 def main(arguments=None):

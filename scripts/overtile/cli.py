@@ -98,6 +98,14 @@ def at_least_one(text: str) -> int:
     return value
 
 
+def zero_or_more(text: str) -> int:
+    """An argparse type: a whole number of 0 or above."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"is {text}; allowed: 0, 1, 2, ...")
+    return value
+
+
 def fraction(text: str) -> float:
     """An argparse type: a number between 0 and 1, both excluded."""
     value = float(text)

@@ -46,6 +46,7 @@ def test_a_wrong_command_line_ends_with_code_2(step, name):
         ("package", ["--plan", "no.yaml", "--folds", "f", "--package", "p"]),
         ("predict", ["--image", "no.zarr", "--model", "m", "--probabilities", "p"]),
         ("segment", ["--probabilities", "no.zarr", "--segmentation", "s"]),
+        ("export", ["--segmentation", "no.zarr", "--geojson", "o.geojson", "--tiff", "o.tif"]),
         ("evaluate", ["--reference", "no", "--segmentation", "no", "--scores", "s.json"]),
     ],
 )

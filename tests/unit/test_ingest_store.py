@@ -143,7 +143,20 @@ def test_label_metadata_is_valid_and_listed_in_the_picture(tmp_path):
         label = ImageLabel.from_zarr(zarr.open_group(path, mode="r"))
         assert label.attributes.ome.image_label is not None
     listed = zarr.open_group(picture.path / "labels", mode="r").attrs["ome"]["labels"]
-    assert listed == ["reference", "reference/classes"]
+    assert listed == ["reference"]
+
+
+def test_a_viewer_finds_picture_and_labels_from_one_address(tmp_path):
+    from ome_zarr_models.v05 import Image
+
+    pixels = np.zeros((1, 1, 6, 6), dtype=np.uint8)
+    picture = ingest(pixels, tmp_path / "s.ome.zarr")
+    for name in ("reference", "unet"):
+        folder = picture.path / "labels" / name
+        names = ["background", "cell"]
+        write_reference(raw_of(pixels), folder, "k", "binary", names, [0, 1], None, None)
+    found = Image.from_zarr(zarr.open_group(picture.path, mode="r"))
+    assert found.labels.label_paths == ["reference", "unet"]
 
 
 def test_the_same_pixels_in_another_file_give_the_same_root_bytes(tmp_path):

@@ -83,7 +83,7 @@ def test_the_least_configuration_gets_every_default(schema):
     model = {place for place in found if place.startswith("model.") and place.count(".") == 1}
     assert {f"model.{name}" for name in values["models"]["unet"]} == model
     assert values["models"]["unet"]["augmentation"]["rotation_degrees"] == 180
-    assert values["prediction"]["block_px"] == 512
+    assert values["prediction"]["memory_gb"] == 4
     assert values["evaluation"]["iou_threshold"] == 0.5
     assert values["labels"]["classes"] == ["background", "foreground"]
 

@@ -116,6 +116,22 @@ def test_a_missing_picture_or_label_file_is_refused_by_its_full_path(sheet, tmp_
     assert "labels of slide s: no file" in refusal(sheet, "s\ta.tif\tno.tif")
 
 
+def test_a_mask_is_found_like_a_picture_and_may_be_left_out(sheet, tmp_path):
+    header = "mask\tslide\timage"
+    rows = sheet("b.tif\ts1\ta.tif", "\ts2\ta.tif", header=header)
+    assert rows["s1"] == Row("s1", f"{tmp_path}/data/a.tif", mask=f"{tmp_path}/data/b.tif")
+    assert rows["s2"].mask == ""
+    assert sheet("s\ta.tif")["s"].mask == ""
+
+
+def test_a_missing_mask_or_one_with_braces_is_refused(sheet, tmp_path):
+    header = "slide\timage\tmask"
+    message = refusal(sheet, "ok\ta.tif\tb.tif", "s\ta.tif\tno.tif", header=header)
+    assert f"line 3: mask of slide s: no file '{tmp_path}/data/no.tif'" in message
+    message = refusal(sheet, "s\ta.tif\t{x}.tif", header=header)
+    assert "mask '{x}.tif' has braces or control characters" in message
+
+
 def test_a_slide_without_a_picture_is_refused(sheet):
     assert "line 2: slide s has no image; name a file" in refusal(sheet, "s\t\tb.tif")
     assert "line 2: slide s has no image; name a file" in refusal(sheet, "s")

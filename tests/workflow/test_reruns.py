@@ -74,7 +74,7 @@ def test_a_first_run_makes_masks_scores_and_a_report(project):
 def test_viewers_find_all_labels_of_a_slide(project):
     labels = project.archive / "results" / "slides" / "n3.ome.zarr" / "labels" / "zarr.json"
     listed = json.loads(labels.read_text())["attributes"]["ome"]["labels"]
-    assert listed == ["reference", "reference/classes", "tiny", "tiny/classes"]
+    assert listed == ["reference", "tiny"]
 
 
 def test_a_second_run_does_nothing(project):

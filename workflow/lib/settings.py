@@ -46,12 +46,27 @@ def check_together(config: dict, where: str) -> None:
         raise ValueError(
             f"{where}: labels.ignore is {labels['ignore']}, which is also a class; choose one"
         )
+    _check_segmentation(config, where)
     for name, model in config["models"].items():
         if len(model["tile_px"]) != model["ndim"]:
             raise ValueError(
                 f"{where}: models.{name}.tile_px has {len(model['tile_px'])} values, but ndim is "
                 f"{model['ndim']}; give one edge per axis"
             )
+
+
+def _check_segmentation(config: dict, where: str) -> None:
+    threshold, seed = (config["segmentation"][key] for key in ("threshold", "seed_threshold"))
+    if None not in (threshold, seed) and seed <= threshold:
+        raise ValueError(
+            f"{where}: segmentation.seed_threshold is {seed}, segmentation.threshold {threshold}; "
+            "choose seeds above the threshold"
+        )
+    if config["prediction"]["keep"] == "classes" and (threshold, seed) != (None, None):
+        raise ValueError(
+            f"{where}: prediction.keep is 'classes', but segmentation has a threshold; "
+            "keep probabilities, or leave thresholds out"
+        )
 
 
 def explain(error: jsonschema.ValidationError) -> str:

@@ -3,12 +3,12 @@
 import csv
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from settings import nearest
 
 REQUIRED = ("slide", "image")
-OPTIONAL = ("labels", "split", "group", "pixel_size_um")
+OPTIONAL = ("labels", "split", "group", "pixel_size_um", "mask")
 SPLITS = ("train", "val", "test", "")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 MADE_HERE = re.compile(r"resources/demo/slide\d+(_labels)?\.ome\.tif")
@@ -16,7 +16,7 @@ MADE_HERE = re.compile(r"resources/demo/slide\d+(_labels)?\.ome\.tif")
 
 @dataclass(frozen=True)
 class Row:
-    """One slide. image, labels: paths; labels, split, group and pixel_size_um may be empty."""
+    """One slide. image, labels, mask: paths; all but slide and image may be empty."""
 
     slide: str
     image: str
@@ -24,6 +24,7 @@ class Row:
     split: str = ""
     group: str = ""
     pixel_size_um: str = ""
+    mask: str = ""
 
 
 def read_sheet(path: str, data: str) -> dict[str, Row]:
@@ -94,7 +95,8 @@ def _check_row(where: str, row: Row, data: str) -> Row:
         )
     image = _find(where, row.slide, "image", row.image, data)
     labels = _find(where, row.slide, "labels", row.labels, data) if row.labels else ""
-    return Row(row.slide, image, labels, row.split, row.group, row.pixel_size_um)
+    mask = _find(where, row.slide, "mask", row.mask, data) if row.mask else ""
+    return replace(row, image=image, labels=labels, mask=mask)
 
 
 def _are_edges(words: list[str]) -> bool:

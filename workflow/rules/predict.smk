@@ -3,6 +3,7 @@ rule predict_probabilities:
     input:
         image="results/slides/{slide}.ome.zarr/zarr.json",
         model="results/models/{model}/package/plan.yaml",
+        mask=lambda wildcards: SLIDES[wildcards.slide].mask or [],
     output:
         "results/probabilities/{model}/{slide}.ome.zarr/zarr.json",
     log:
@@ -14,15 +15,28 @@ rule predict_probabilities:
     threads: 4
     resources:
         gpu=1,
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        mem_mb=lambda wildcards, attempt: round(
+            1000 * config["prediction"]["memory_gb"] * (1 + attempt)
+        ),
     params:
         code=code_digest("predict.py"),
         script=script("predict.py"),
-        block_px=config["prediction"]["block_px"],
+        memory_gb=config["prediction"]["memory_gb"],
+        block_px=flags("--block-px", config["prediction"]["block_px"]),
+        keep=config["prediction"]["keep"],
+        augmentation=config["prediction"]["test_time_augmentation"],
+        uncertainty="--uncertainty" if config["prediction"]["uncertainty"] else "",
+        background=config["prediction"]["background"],
+        mask=lambda wildcards, input: flags("--mask", input.mask),
+        fill_value=config["prediction"]["fill_value"],
+        pixel_size=config["prediction"]["pixel_size"],
         device=config["device"],
         precision=config["precision"],
     shell:
         "python {params.script:q} --image {input.image:q} --model {input.model:q}"
-        " --probabilities {output:q} --block-px {params.block_px}"
+        " --probabilities {output:q} --memory-gb {params.memory_gb} {params.block_px}"
+        " --keep {params.keep} --test-time-augmentation {params.augmentation}"
+        " {params.uncertainty} --background {params.background} {params.mask}"
+        " --fill-value {params.fill_value} --pixel-size {params.pixel_size}"
         " --device {params.device} --precision {params.precision} --threads {threads}"
         " 2>&1 | tee {log:q}"

@@ -13,39 +13,78 @@ from overtile.geometry.spans import Block
 IGNORE = 255
 """Class of pixels that nobody is scored or trained on."""
 
+SMALL_IDS = 2**32 - 1
+"""Up to so many objects have ids of 4 bytes."""
+
 
 def label_block(classes: np.ndarray) -> np.ndarray:
     """Face-connected components of equal foreground class within one block.
 
-    classes: (z, y, x) uint8; 0 is background and `IGNORE` is left out. Returns int64 labels from 1
-    in raster order of their first pixel, 0 elsewhere.
+    classes: (z, y, x) uint8; 0 is background and `IGNORE` is left out. Returns int32 labels from 1,
+    class by class, each in raster order of their first pixel; 0 elsewhere.
     """
-    labels = np.zeros(classes.shape, dtype=np.int64)
+    labels = np.zeros(classes.shape, dtype=np.int32)
     count = 0
-    for value in np.unique(classes):
-        if value in (0, IGNORE):
-            continue
-        part, found = ndimage.label(classes == value)
-        inside = part > 0
-        labels[inside] = part[inside] + count
-        count += found
+    for value in np.flatnonzero(np.bincount(classes.ravel())):
+        if value not in (0, IGNORE):
+            part, found = ndimage.label(classes == value)
+            labels += np.where(part > 0, part + count, 0) if count else part
+            count += found
     return labels
 
 
-def first_pixels(labels: np.ndarray, block: Block, shape: Sequence[int]) -> np.ndarray:
-    """Raster index, in the whole picture, of the first pixel of each label 1..n of a block."""
-    found, first = np.unique(labels, return_index=True)
-    local = np.unravel_index(first[found > 0], labels.shape)
+def runs(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Stretches of one label > 0 in raster order: label, index of the first pixel, length."""
+    flat = labels.ravel()
+    starts = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    starts = np.concatenate([np.zeros(min(1, flat.size), np.int64), starts])
+    lengths = np.diff(starts, append=flat.size)
+    inside = flat[starts] > 0
+    return flat[starts[inside]], starts[inside], lengths[inside]
+
+
+def raster_index(index: np.ndarray, block: Block, shape: Sequence[int]) -> np.ndarray:
+    """Raster index in the whole picture of pixels given by that within a block; int64."""
+    local = np.unravel_index(index, block.shape)
     place = [axis + start for axis, start in zip(local, block.start, strict=True)]
     return np.ravel_multi_index(place, tuple(shape)).astype(np.int64)
+
+
+def join(count: int, pairs: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
+    """Sets that pairs make of 0..count-1: the set of each, int32, and how many there are.
+
+    pairs: arrays (2, n) of numbers that are in one set.
+    """
+    if count == 0:
+        return np.empty(0, np.int32), 0
+    near, far = np.concatenate([np.empty((2, 0), np.int64), *pairs], axis=1)
+    graph = coo_array((np.ones(len(near), dtype=bool), (near, far)), shape=(count, count))
+    sets, root = connected_components(graph, directed=False)
+    return root, sets
+
+
+def number_by_first(first: np.ndarray, is_kept: np.ndarray) -> tuple[np.ndarray, int]:
+    """Ids 1, 2, ... of objects in the order of their first pixels, 0 where not kept; how many."""
+    order = np.flatnonzero(is_kept)
+    order = order[np.argsort(first[order])]
+    ids = np.zeros(len(first), id_dtype(len(order)))
+    ids[order] = np.arange(1, len(order) + 1, dtype=ids.dtype)
+    return ids, len(order)
+
+
+def id_dtype(count: int) -> np.dtype:
+    """Type of the ids of so many objects."""
+    return np.dtype(np.uint32 if count <= SMALL_IDS else np.uint64)
 
 
 @dataclass
 class Stitcher:
     """Joins the components of blocks over the faces between them.
 
-    Blocks are added in raster order; only the faces that still wait for their neighbour are kept.
-    Ids do not depend on the block size: objects are numbered by their first pixel in raster order.
+    Each block is added after those before it along every axis; only the faces that still wait for
+    their neighbour are kept. Ids do not depend on the block size: objects are numbered by their
+    first pixel in raster order. Memory: 13 bytes per component of a block, 60 while they are
+    numbered, 4 for the numbering itself: 0.6 GB for 10 million objects.
     """
 
     shape: tuple[int, ...]
@@ -60,20 +99,31 @@ class Stitcher:
 
     def add(self, block: Block, labels: np.ndarray, classes: np.ndarray) -> None:
         """Register the components of one block (labels from `label_block` of its classes)."""
-        first = first_pixels(labels, block, self.shape)
+        found, starts, lengths = runs(labels)
+        count = int(labels.max(initial=0))
+        first = np.empty(count, np.int64)
+        first[found[::-1] - 1] = starts[::-1]  # the last to be written is the first pixel
+        sizes = np.bincount(found, lengths, minlength=count + 1)[1:].astype(np.uint32)
         offset = self._count
-        self._count += len(first)
+        self._count += count
         self._ranges[block.index] = (offset, self._count)
-        self._first.append(first)
-        self._sizes.append(np.bincount(labels.ravel(), minlength=len(first) + 1)[1:])
-        ids = np.where(labels > 0, labels + offset, 0)
+        self._first.append(raster_index(first, block, self.shape))
+        self._sizes.append(sizes)
         for axis in range(len(self.shape)):
             waiting = self._faces.pop((axis, block.index), None)
             if waiting is not None:
-                self._join(waiting, (ids.take(0, axis), classes.take(0, axis)))
+                self._join(waiting, self._face(labels, classes, axis, 0, offset))
             if block.stop[axis] < self.shape[axis]:
                 after = tuple(i + (a == axis) for a, i in enumerate(block.index))
-                self._faces[axis, after] = (ids.take(-1, axis), classes.take(-1, axis))
+                self._faces[axis, after] = self._face(labels, classes, axis, -1, offset)
+
+    @staticmethod
+    def _face(
+        labels: np.ndarray, classes: np.ndarray, axis: int, end: int, offset: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Components, counted over all blocks, and classes at one end of a block."""
+        face = labels.take(end, axis).astype(np.int64)
+        return np.where(face > 0, face + offset, 0), classes.take(end, axis)
 
     def _join(self, near: tuple[np.ndarray, ...], far: tuple[np.ndarray, ...]) -> None:
         touching = (near[0] > 0) & (far[0] > 0) & (near[1] == far[1])
@@ -86,24 +136,42 @@ class Stitcher:
         Ids: for each block's index an array whose entry n is the id of label n; entry 0 is 0.
         Objects of fewer than `min_px` pixels in all blocks together get id 0.
         """
-        first = np.concatenate([np.empty(0, dtype=np.int64), *self._first])
-        pairs = np.concatenate([np.empty((2, 0), dtype=np.int64), *self._pairs], axis=1)
-        graph = coo_array(
-            (np.ones(pairs.shape[1], dtype=bool), (pairs[0], pairs[1])),
-            shape=(len(first), len(first)),
-        )
-        count, root = connected_components(graph, directed=False) if len(first) else (0, first)
-        earliest = np.full(count, np.iinfo(np.int64).max)
-        np.minimum.at(earliest, root, first)
-        sizes = np.concatenate([np.empty(0, dtype=np.int64), *self._sizes])
-        kept = np.bincount(root, weights=sizes, minlength=count) >= min_px
-        order = np.argsort(earliest, kind="stable")
-        order = order[kept[order]]
-        rank = np.zeros(count, dtype=np.int64)
-        rank[order] = np.arange(1, len(order) + 1)
-        ids = rank[root]
+        root, count = join(self._count, self._pairs)
+        first = np.full(count, np.iinfo(np.int64).max)
+        sizes = np.zeros(count, np.int64)
+        for (start, stop), places, pixels in zip(
+            self._ranges.values(), self._first, self._sizes, strict=True
+        ):
+            np.minimum.at(first, root[start:stop], places)
+            np.add.at(sizes, root[start:stop], pixels)
+        ids, kept = number_by_first(first, sizes >= min_px)
         by_block = {
-            index: np.concatenate([[0], ids[start:stop]])
+            index: np.concatenate([np.zeros(1, ids.dtype), ids[root[start:stop]]])
             for index, (start, stop) in self._ranges.items()
         }
-        return by_block, len(order)
+        return by_block, kept
+
+
+class Census:
+    """Sizes and first pixels of objects that have ids, 1 to count, over blocks in any order.
+
+    shape: of the picture. Memory: 16 bytes per object, and 41 while they are numbered.
+    """
+
+    def __init__(self, shape: Sequence[int], count: int):
+        self._shape = tuple(shape)
+        self._first = np.full(count + 1, np.iinfo(np.int64).max)
+        self._sizes = np.zeros(count + 1, np.int64)
+
+    def add(self, block: Block, ids: np.ndarray) -> None:
+        """Count the pixels of one block."""
+        found, starts, lengths = runs(ids)
+        np.add.at(self._sizes, found, lengths)
+        np.minimum.at(self._first, found, raster_index(starts, block, self._shape))
+
+    def numbering(self, min_px: int = 0) -> tuple[np.ndarray, int]:
+        """New ids in the order of first pixels: entry n is that of object n, entry 0 is 0.
+
+        Objects without pixels, or of fewer than min_px, get id 0. Also how many are left.
+        """
+        return number_by_first(self._first, self._sizes >= max(1, min_px))

@@ -35,6 +35,18 @@ def two_nearest_sum(instances: np.ndarray, spacing: Sequence[float], reach: floa
     Squared edges are rounded to float32, so that all sums of squares are exact in float64: a value
     depends on nothing but the cells within reach, to the last bit.
     """
+    return two_nearest_sum_and_nearest(instances, spacing, reach)[0]
+
+
+def two_nearest_sum_and_nearest(
+    instances: np.ndarray, spacing: Sequence[float], reach: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """d_1 + d_2 as `two_nearest_sum`, and the number of the nearest cell.
+
+    Where several cells are nearest, that one is named whose nearest pixel comes first in raster
+    order: it depends on where cells are, not on their numbers, nor on where a block begins.
+    Returns also uint32, or uint64 for instances of more than 4 bytes; 0 where the sum is inf.
+    """
     edges2 = [float(np.float32(edge**2)) for edge in spacing]
     limit = reach**2
     shape = instances.shape
@@ -44,8 +56,11 @@ def two_nearest_sum(instances: np.ndarray, spacing: Sequence[float], reach: floa
         place = (distances.reshape(2, *lines), ids.reshape(lines))
         _sweep_axis(*place, edges2[axis], limit, axis == 0)
     sums = distances[0].reshape(shape).astype(np.float32)
-    sums[sums > reach] = np.inf
-    return sums
+    is_far = sums > reach
+    sums[is_far] = np.inf
+    nearest = ids.reshape(shape)
+    nearest[is_far] = 0
+    return sums, nearest
 
 
 def _as_unsigned(instances: np.ndarray) -> np.ndarray:

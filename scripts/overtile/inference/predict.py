@@ -1,145 +1,154 @@
-"""Overlap-tile prediction of a whole slide, one shard at a time."""
+"""Prediction of a whole slide, one shard at a time, into a store."""
 
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from overtile.errors import InputError
-from overtile.geometry.spans import Block, plan_blocks, planes, read_mirrored
-from overtile.inference.predictor import Predictor
-from overtile.networks.architecture import Architecture
+from overtile.geometry.spans import Block
+from overtile.inference.foreground import Foreground
+from overtile.inference.memory import BLOCKS_AT_ONCE, Tiling
+from overtile.inference.predictor import QUANTISATION, Predictor, Wanted
+from overtile.inference.seams import seam_score
+from overtile.inference.tiles import predict_block, tile_grid
+from overtile.networks.device import Device
 from overtile.networks.normalise import normalise
 from overtile.stores.ngff import multiscale_attributes
 from overtile.stores.store import Store
 from overtile.stores.writer import StoreWriter
 
 AXES = ("c", "z", "y", "x")
-QUANTISATION = 255
-"""Probabilities are stored as uint8: p = value / 255, off by at most 1 / 510."""
-
-READ_AHEAD = 2
-
-Network = Callable[[np.ndarray], np.ndarray]
 
 
-def tile_grid(
-    start: Sequence[int], stop: Sequence[int], tile_px: Sequence[int], stride: Sequence[int]
-) -> list[Block]:
-    """Tiles that cover the box [start, stop) and begin at multiples of the network's stride.
-
-    tile_px, one edge per axis, is rounded down to such multiples. Only then does pooling fall on
-    the same pixels as in the whole picture, and tiles equal the whole.
-    """
-    origin = [a - a % s for a, s in zip(start, stride, strict=True)]
-    edge = [max(s, t - t % s) for t, s in zip(tile_px, stride, strict=True)]
-    return [
-        Block(
-            tile.index,
-            tuple(t + o for t, o in zip(tile.start, origin, strict=True)),
-            tuple(t + o for t, o in zip(tile.stop, origin, strict=True)),
-        )
-        for tile in plan_blocks([b - o for b, o in zip(stop, origin, strict=True)], edge)
-    ]
-
-
-def predict_box(
-    network: Network,
-    architecture: Architecture,
-    array,
-    leading: tuple,
-    start: Sequence[int],
-    stop: Sequence[int],
-    tile_px: Sequence[int],
-) -> np.ndarray:
-    """Class probabilities, (classes, *box) float32, of the box [start, stop) of the last axes.
-
-    array: normalised pixels, (c, *leading, *px); it is mirrored at its own borders only. The
-    network's axes are those of the box; leading indexes the axes between c and them.
-    Equal to running the network once over the whole mirrored picture.
-    """
-    result = np.empty(
-        (architecture.classes, *(b - a for a, b in zip(start, stop, strict=True))), np.float32
-    )
-    for tile in tile_grid(start, stop, tile_px, architecture.stride):
-        input_px, _ = architecture.sizes_for(tile.shape)
-        corner = [a - m for a, m in zip(tile.start, architecture.margin_px, strict=True)]
-        end = [c + n for c, n in zip(corner, input_px, strict=True)]
-        output = network(read_mirrored(array, corner, end, (slice(None), *leading)))
-        low = [max(a, t) for a, t in zip(start, tile.start, strict=True)]
-        source = tuple(
-            slice(lo - t, b - t) for lo, t, b in zip(low, tile.start, tile.stop, strict=True)
-        )
-        target = tuple(slice(lo - a, b - a) for lo, a, b in zip(low, start, tile.stop, strict=True))
-        result[(slice(None), *target)] = output[(slice(None), *source)]
-    return result
-
-
-class _Normalised:
-    """A slide's pixels, normalised when read."""
+class Normalised:
+    """A slide's pixels, (c, z, y, x) float32, normalised when read."""
 
     def __init__(self, image: Store):
-        self._image = image
+        self._array, self._mean, self._std = image.array, image.mean, image.std
         self.shape = image.array.shape
 
     def __getitem__(self, index: tuple) -> np.ndarray:
-        return normalise(self._image.array[index], self._image.mean, self._image.std)
+        return normalise(self._array[index], self._mean, self._std)
 
 
-def predict_block(
-    network: Network, architecture: Architecture, array, block: Block, tile_px: Sequence[int]
-) -> np.ndarray:
-    """Class probabilities of one (z, y, x) block of a slide, (classes, z, y, x) float32.
+@dataclass(frozen=True)
+class Prediction:
+    """All that is needed to predict any block of a slide, here or on another machine.
 
-    A network of two axes runs plane by plane.
+    foreground: where to look; None for everywhere.
     """
-    ndim = architecture.ndim
-    result = np.empty((architecture.classes, *block.shape), np.float32)
-    for piece in planes(block.shape, ndim):
-        z = block.start[0] + piece[0].start
-        leading = (z,) if ndim == 2 else ()
-        box = predict_box(
-            network, architecture, array, leading, block.start[-ndim:], block.stop[-ndim:], tile_px
+
+    image: Store
+    packages: tuple[Path, ...]
+    device: Device
+    wanted: Wanted
+    tiling: Tiling
+    foreground: Foreground | None
+
+    @property
+    def predictor(self) -> Predictor:
+        """The networks, loaded once in each process."""
+        return load_predictor(self.packages, self.device, self.wanted)
+
+    def block(self, block: Block) -> tuple[np.ndarray, dict]:
+        """What is stored of a block, (channels, z, y, x) uint8, and how many tiles it took."""
+        count = {"tiles": 0, "computed": 0}
+
+        def wanted(tile: Block) -> bool:
+            count["tiles"] += 1
+            look = self.foreground is None or self.foreground.any(tile)
+            count["computed"] += look
+            return look
+
+        found = predict_block(
+            *(self.predictor, self.predictor.architecture, Normalised(self.image), block),
+            *(self.tiling.tile_px, self.tiling.batch_tiles, wanted),
         )
-        result[(slice(None), *piece)] = box.reshape(result[(slice(None), *piece)].shape)
-    return result
+        nothing = self.predictor.nothing.reshape(-1, 1, 1, 1)
+        if found is None:
+            return np.broadcast_to(nothing, (len(nothing), *block.shape)), count
+        if self.foreground is not None:
+            found = np.where(self.foreground.read(block), found, nothing)
+        return found, count
+
+    def borders(self, blocks: list[Block]) -> list[set[int]]:
+        """Where tiles of the network's axes begin, (z, y, x): seams would be there."""
+        ndim = self.predictor.architecture.ndim
+        stride = self.predictor.architecture.stride
+        starts: list[set[int]] = [set() for _ in range(3)]
+        for block in blocks:
+            tiles = tile_grid(block.start[-ndim:], block.stop[-ndim:], self.tiling.tile_px, stride)
+            for axis in range(ndim):
+                starts[3 - ndim + axis] |= {
+                    max(tile.start[axis], block.start[3 - ndim + axis]) for tile in tiles
+                }
+        return [found - {0} for found in starts]
 
 
-def quantise(probabilities: np.ndarray) -> np.ndarray:
-    """Probabilities in [0, 1] to uint8, rounded to the nearest of 256 steps."""
-    return np.rint(probabilities * QUANTISATION).astype(np.uint8)
+@cache
+def load_predictor(packages: tuple[Path, ...], device: Device, wanted: Wanted) -> Predictor:
+    """The networks of some packages, loaded once in each process."""
+    return Predictor(packages, device.here(), wanted)
 
 
-def write_probabilities(
-    image: Store, predictor: Predictor, folder: Path, key: str, block_px: int
-) -> None:
-    """Predict a slide shard by shard into a store of quantised class probabilities.
+def refuse_others(image: Store, plan: dict, pixel_size: str) -> None:
+    """Raise InputError for a slide unlike those that the model was trained on.
 
-    block_px: edge of the tiles in (y, x); a volume's tiles are no larger than the training tiles.
+    pixel_size: "refuse" compares pixel sizes, where they are known; "ignore" does not.
     """
-    architecture = predictor.architecture
-    if image.array.shape[0] != architecture.in_channels:
+    channels = plan["architecture"]["in_channels"]
+    if image.array.shape[0] != channels:
         raise InputError(
             f"{image.path}: has {image.array.shape[0]} channels, the model takes "
-            f"{architecture.in_channels}; predict slides like those it was trained on"
+            f"{channels}; predict slides like those it was trained on"
         )
-    tiles = (block_px,) * 2
-    if architecture.ndim == 3:
-        # What fitted into memory with gradients fits without them.
-        tiles = tuple(min(block_px, n) for n in predictor.plan["tile_output_px"])
+    size = image.attributes["pixel_size_um"]
+    known = [s["pixel_size_um"] for s in plan["slides"] if s["pixel_size_um"]]
+    if pixel_size == "ignore" or size is None or not known:
+        return
+    ndim = plan["architecture"]["ndim"]
+    low, high = np.min(known, axis=0)[-ndim:], np.max(known, axis=0)[-ndim:]
+    edges = np.array(size[-ndim:])
+    if (edges < low / SIZE_TOLERANCE).any() or (edges > high * SIZE_TOLERANCE).any():
+        raise InputError(
+            f"{image.path}: pixels are {_edges(edges)} um, the model was trained on "
+            f"{_edges(low)} to {_edges(high)} um; resample the slide, or set prediction.pixel_size "
+            "to ignore if that does not matter"
+        )
+
+
+SIZE_TOLERANCE = 1.2
+"""Pixel sizes that differ by less than this factor count as the same."""
+
+
+def _edges(edges: np.ndarray) -> str:
+    return " x ".join(f"{edge:g}" for edge in edges)
+
+
+def write_prediction(
+    prediction: Prediction, folder: Path, key: str, client=None, **attributes: object
+) -> None:
+    """Predict a slide shard by shard into a store; see `inference.predictor.Wanted` for what.
+
+    client: of a Dask cluster that does the work; None for this process. attributes: what else the
+    store is to say of itself.
+    """
+    image, predictor = prediction.image, prediction.predictor
     writer = StoreWriter(folder, key, "probabilities")
-    shape = (architecture.classes, *image.shape)
-    writer.add_array("0", shape, np.uint8, AXES)
-    pixels = _Normalised(image)
-
-    def predict(block: Block) -> tuple[np.ndarray, dict]:
-        return quantise(predict_block(predictor, architecture, pixels, block, tiles)), {}
-
-    writer.fill("0", predict, f"predict {image.name}", workers=READ_AHEAD)
+    writer.add_array("0", (predictor.channels, *image.shape), np.uint8, AXES)
+    label = f"predict {image.name}"
+    writer.fill("0", prediction.block, label, workers=BLOCKS_AT_ONCE, client=client)
+    records = writer.records("0")
     pixel_size_um = image.attributes["pixel_size_um"]
     writer.commit(
         multiscale_attributes(folder.name, AXES, [(1, 1, 1)], pixel_size_um, is_label=False),
         pixel_size_um=pixel_size_um,
         class_names=predictor.plan["classes"],
         scale=1 / QUANTISATION,
+        tiles=sum(r["tiles"] for r in records),
+        tiles_computed=sum(r["computed"] for r in records),
+        seams=seam_score(writer.array("0"), prediction.borders(writer.blocks("0"))),
+        **attributes,
     )

@@ -1,63 +1,162 @@
-"""Networks of one or several packages, as one function from pixels to probabilities."""
+"""Networks of one or several packages, as one function from pixels to what is stored."""
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from overtile.errors import InputError
+from overtile.geometry.symmetry import Symmetry, symmetries
 from overtile.inference.package import read_package
+from overtile.inference.tiles import TileTooLarge
 from overtile.networks.architecture import Architecture
 from overtile.networks.device import Device
-from overtile.networks.unet import CHANNELS_LAST, UNet
+from overtile.networks.fuse import ready_for_inference
+from overtile.networks.unet import UNet
 from overtile.networks.weights import load_weights
+
+QUANTISATION = 255
+"""Probabilities are stored as uint8: p = value / 255, off by at most 1 / 510."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a prediction keeps: probabilities or only classes, of which averages.
+
+    keep: "probabilities" or "classes". symmetries: see `geometry.symmetry`. uncertainty: one more
+    channel, how far members and symmetries disagree.
+    """
+
+    keep: str = "probabilities"
+    symmetries: str = "none"
+    uncertainty: bool = False
 
 
 class Predictor:
-    """Averages the class probabilities of all members of all packages.
+    """Averages the class probabilities of all members of all packages, and of all symmetries.
 
     Safe to call from several threads: the network runs once at a time, and reading and writing
     go on meanwhile.
     """
 
-    def __init__(self, packages: Sequence[Path], device: Device):
+    def __init__(self, packages: Sequence[Path], device: Device, wanted: Wanted = Wanted()):  # noqa: B008
         self._device = device
+        self._wanted = wanted
         self._lock = threading.Lock()
-        self._networks: list[UNet] = []
-        plans = [read_package(folder) for folder in packages]
-        for folder, plan in zip(packages, plans, strict=True):
-            if (plan["architecture"], plan["classes"]) != (
-                plans[0]["architecture"],
-                plans[0]["classes"],
-            ):
-                raise InputError(
-                    f"{folder}: differs in network or classes from {packages[0]}; "
-                    "average models of one kind only"
-                )
-        self.plan = plans[0]
-        self.digests = [m["sha256"] for plan in plans for m in plan["members"]]
+        self._networks: list[torch.nn.Module] = []
+        self.plan, self.digests = _read_alike(packages)
         self.architecture = Architecture.from_dict(self.plan["architecture"])
-        layout = CHANNELS_LAST[self.architecture.ndim]
-        for folder, plan in zip(packages, plans, strict=True):
-            folder = folder.parent if folder.is_file() else folder
-            for member in plan["members"]:
-                network = UNet(self.architecture)
-                load_weights(folder / Path(member["file"]).name, network)
-                network = network.to(device.torch, memory_format=layout)
-                self._networks.append(network.eval())
+        self._symmetries = _usable_symmetries(self.architecture, wanted.symmetries)
+        for path in _member_files(packages):
+            network = UNet(self.architecture)
+            load_weights(path, network)
+            self._networks.append(ready_for_inference(network, device))
+
+    @property
+    def members(self) -> int:
+        """How many networks are averaged."""
+        return len(self._networks)
+
+    @property
+    def channels(self) -> int:
+        """Channels of what a call returns."""
+        classes = 1 if self._wanted.keep == "classes" else self.architecture.classes
+        return classes + self._wanted.uncertainty
+
+    @property
+    def nothing(self) -> np.ndarray:
+        """(channels,) uint8: what is stored where there is only background."""
+        values = np.zeros(self.channels, np.uint8)
+        if self._wanted.keep == "probabilities":
+            values[0] = QUANTISATION
+        return values
 
     @torch.inference_mode()
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Normalised (c, *input_px) float32 to (classes, *output_px) float32 probabilities."""
+        """Normalised (n, c, *input_px) float32 to (n, channels, *output_px) uint8.
+
+        If the device's memory is not enough, the batch is halved, with the same result; raises
+        TileTooLarge if it is not for a single tile.
+        """
         with self._lock:
-            layout = CHANNELS_LAST[self.architecture.ndim]
-            batch = torch.from_numpy(pixels[None]).to(self._device.torch, memory_format=layout)
-            total = None
+            return self._run(pixels)
+
+    def _run(self, pixels: np.ndarray) -> np.ndarray:
+        try:
+            return self._quantise(*self._average(pixels)).cpu().numpy()
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            if len(pixels) == 1:
+                raise TileTooLarge(str(error)) from None
+        half = len(pixels) // 2
+        return np.concatenate([self._run(pixels[:half]), self._run(pixels[half:])])
+
+    def _average(self, pixels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Mean probabilities over members and symmetries, and their variances if wanted."""
+        mean, squares = None, None
+        for symmetry in self._symmetries:
+            turned = np.ascontiguousarray(symmetry.apply(pixels))
+            batch = torch.from_numpy(turned).to(self._device.torch)
             for network in self._networks:
-                with self._device.autocast():
-                    logits = network(batch)
-                probability = logits.float().softmax(dim=1)
-                total = probability if total is None else total + probability
-            return (total[0] / len(self._networks)).cpu().numpy()
+                p = _undo(symmetry, network(batch).float().softmax(dim=1))
+                mean = p if mean is None else mean.add_(p)
+                if self._wanted.uncertainty:
+                    squares = p.square() if squares is None else squares.add_(p.square())
+        count = len(self._symmetries) * len(self._networks)
+        mean = mean / count
+        if squares is not None:
+            squares = (squares / count - mean.square()).clamp_(min=0)
+        return mean, squares
+
+    def _quantise(self, mean: torch.Tensor, variances: torch.Tensor | None) -> torch.Tensor:
+        if self._wanted.keep == "classes":
+            parts = [mean.argmax(dim=1, keepdim=True)]
+        else:
+            parts = [(mean * QUANTISATION).round_()]
+        if variances is not None:
+            spread = (variances.sum(dim=1, keepdim=True) / 2).sqrt_()
+            parts.append((spread * QUANTISATION).round_())
+        return torch.cat([part.to(torch.uint8) for part in parts], dim=1)
+
+
+def _undo(symmetry: Symmetry, probabilities: torch.Tensor) -> torch.Tensor:
+    """The symmetry's undoing on a tensor (n, classes, *px)."""
+    back = probabilities.transpose(-1, -2) if symmetry.swap else probabilities
+    axes = [back.ndim - len(symmetry.flips) + i for i, flip in enumerate(symmetry.flips) if flip]
+    return back.flip(axes) if axes else back.clone() if symmetry.swap else back
+
+
+def _read_alike(packages: Sequence[Path]) -> tuple[dict, list[str]]:
+    """The plan of the first package, and the digests of all members, which must be of one kind."""
+    plans = [read_package(folder) for folder in packages]
+    kinds = [(plan["architecture"], plan["classes"]) for plan in plans]
+    for folder, kind in zip(packages, kinds, strict=True):
+        if kind != kinds[0]:
+            raise InputError(
+                f"{folder}: differs in network or classes from {packages[0]}; "
+                "average models of one kind only"
+            )
+    return plans[0], [m["sha256"] for plan in plans for m in plan["members"]]
+
+
+def _member_files(packages: Sequence[Path]) -> list[Path]:
+    """The weight files of all members of all packages."""
+    return [
+        (folder.parent if folder.is_file() else folder) / Path(member["file"]).name
+        for folder in packages
+        for member in read_package(folder)["members"]
+    ]
+
+
+def _usable_symmetries(architecture: Architecture, kind: str) -> Sequence[Symmetry]:
+    """Symmetries of a kind; turning needs a network that treats y and x alike."""
+    levels = [*architecture.pools, *architecture.kernels]
+    if kind == "flips_and_turns" and any(level[-1] != level[-2] for level in levels):
+        raise InputError(
+            "test_time_augmentation is flips_and_turns, but the model pools y and x differently "
+            "as its pixels are not square; allowed: none, flips"
+        )
+    return symmetries(kind, architecture.ndim)

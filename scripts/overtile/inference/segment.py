@@ -2,34 +2,33 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from overtile.geometry.spans import Block
-from overtile.stores.labels import write_component_store
+from overtile.inference.class_picture import ClassPicture
+from overtile.inference.segmenting import Segmenting
+from overtile.stores.labels import Components, write_numbered
 from overtile.stores.store import Store
+from overtile.stores.work import remove_work
+
+ABOUT_PREDICTION = ("seams", "tiles", "tiles_computed")
+"""What a probability store says of how it was made that its segmentation says on."""
 
 
-def most_probable(probabilities: np.ndarray) -> np.ndarray:
-    """Class of highest probability, (c, z, y, x) to (z, y, x) uint8; the lower class wins a tie."""
-    return probabilities.argmax(axis=0).astype(np.uint8)
+def write_segmentation(probabilities: Store, folder: Path, key: str, how: Segmenting) -> None:
+    """Write class map and objects, numbered by the raster order of their first pixels.
 
-
-def write_segmentation(probabilities: Store, folder: Path, key: str, min_object_px: int) -> None:
-    """Write class map and objects (face-connected components of each foreground class).
-
-    min_object_px: smaller components become background.
+    The same pixels for every size of chunks and shards. Memory grows with the number of objects,
+    not with the slide. Raises InputError for what `Segmenting` and `ClassPicture` refuse.
     """
+    how.check()
+    least_px = how.least_px(probabilities)
+    picture = ClassPicture(probabilities, how.threshold, how.seed_threshold is not None)
+    if how.is_plain:
+        objects = Components(picture.classes, picture.shape, least_px)
+    else:
+        from overtile.inference.staged import StagedObjects  # numba, which takes time to import
 
-    def classify(block: Block) -> np.ndarray:
-        return most_probable(probabilities.array[(slice(None), *block.slices)])
-
-    write_component_store(
-        folder,
-        key,
-        probabilities.shape,
-        classify,
-        probabilities.attributes["class_names"],
-        probabilities.attributes["pixel_size_um"],
-        kind="segmentation",
-        min_object_px=min_object_px,
-    )
+        objects = StagedObjects(picture, how, folder, key, least_px)
+    names, size = (probabilities.attributes[name] for name in ("class_names", "pixel_size_um"))
+    known = probabilities.attributes
+    said = {name: known[name] for name in ABOUT_PREDICTION if name in known}
+    write_numbered(folder, key, objects, names, size, "segmentation", prediction=said)
+    remove_work(folder)

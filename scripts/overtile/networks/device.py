@@ -8,6 +8,9 @@ import torch
 
 from overtile.errors import InputError
 
+WORKER = "OVERTILE_WORKER"
+"""Number of a worker on its machine: with several GPUs each takes another one."""
+
 
 @dataclass(frozen=True)
 class Device:
@@ -15,6 +18,16 @@ class Device:
 
     torch: torch.device
     precision: str
+    threads: int
+
+    def here(self) -> "Device":
+        """This device as the calling process has it: workers of one machine share its GPUs."""
+        prepare_torch(self.torch.type, self.threads)
+        if self.torch.type != "cuda":
+            return self
+        turn = os.environ.get(WORKER, "0")
+        number = int(turn) % torch.cuda.device_count()
+        return Device(torch.device("cuda", number), self.precision, self.threads)
 
     def autocast(self):
         """The context in which networks run."""
@@ -28,9 +41,6 @@ def choose_device(device: str, precision: str, threads: int) -> Device:
 
     Raises InputError if CUDA is asked for and not there: never hours on the processor by accident.
     """
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
     if device == "cuda" and not torch.cuda.is_available():
         build = torch.version.cuda or "a build without CUDA"
         raise InputError(
@@ -42,12 +52,21 @@ def choose_device(device: str, precision: str, threads: int) -> Device:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
+    prepare_torch(device, threads)
+    return Device(torch.device(device), precision, threads)
+
+
+def prepare_torch(device: str, threads: int) -> None:
+    """Make torch repeatable in this process."""
+    torch.set_num_threads(threads)
+    # As use_deterministic_algorithms(True), which imports torch's compiler: two seconds more.
+    torch.set_deterministic_debug_mode("error")
+    torch.utils.deterministic.fill_uninitialized_memory = False
     if device == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-    return Device(torch.device(device), precision)
 
 
 def _has_bf16(device: str) -> bool:

@@ -30,7 +30,9 @@ class Result:
     """One slide as one model segmented it.
 
     found, reference: numbers of objects, None where not known. scores: by column name of
-    scores.tsv, None where there was nothing to measure; empty without a reference.
+    scores.tsv, None where there was nothing to measure; empty without a reference. seams: steps
+    between pixels across tile borders over those inside tiles, None with one tile. left_out: share
+    of tiles that held only background and were not computed.
     """
 
     slide: Slide
@@ -38,6 +40,8 @@ class Result:
     found: int | None = None
     reference: int | None = None
     scores: dict[str, float | None] = field(default_factory=dict)
+    seams: float | None = None
+    left_out: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -250,10 +254,17 @@ def _result(
 ) -> Result:
     """Counts of the stores, which hold the whole slide; else those of the score file."""
     own, reference = labels.get(model), labels.get(reference_name)
+    prediction = own.attributes.get("prediction") if own else None
+    seams, left_out = None, 0.0
+    if prediction:
+        seams = prediction["seams"]["score"]
+        left_out = 1 - prediction["tiles_computed"] / max(1, prediction["tiles"])
     return Result(
         slide,
         model,
         own.attributes.get("objects") if own else score and score.found,
         reference.attributes.get("objects") if reference else score and score.reference,
         score.values if score else {},
+        seams,
+        left_out,
     )

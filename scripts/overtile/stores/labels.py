@@ -5,15 +5,19 @@ it, in `classes/`. References and segmentations have the same form.
 """
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
+from math import prod
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from overtile.geometry.components import IGNORE, Stitcher, label_block
+from overtile.geometry.components import IGNORE, Stitcher, id_dtype, label_block
 from overtile.geometry.spans import Block, plan_blocks
 from overtile.stores.digest import digest_of
 from overtile.stores.layout import chunk_and_shard
 from overtile.stores.ngff import list_labels, multiscale_attributes
+from overtile.stores.pieces import assemble, inside, pieces
 from overtile.stores.pyramid import add_pyramid
 from overtile.stores.store import Store
 from overtile.stores.writer import StoreWriter, claim
@@ -65,26 +69,28 @@ def write_objects(
     read: ReadBlock,
     classes: Store,
     kind: str,
-    count: int | None = None,
     **attributes: object,
 ) -> None:
-    """Write the objects' ids, (z, y, x), 0 = background, and commit the whole label store.
+    """Write objects of any ids, (z, y, x), 0 = background, and commit the whole label store.
 
-    count: number of objects if it is known; else every distinct id is counted once. attributes:
-    what else the store is to say of itself.
+    Every distinct id is counted once. attributes: what else the store is to say of itself.
     """
     writer = StoreWriter(folder, key, "labels")
     writer.add_array("0", shape, dtype, AXES)
-    pixel_size_um = classes.attributes["pixel_size_um"]
 
     def copy(block: Block) -> tuple[np.ndarray, dict]:
         ids = read(block)
-        found = [] if count is not None else np.unique(ids[ids > 0]).tolist()
-        return ids, {"ids": found}
+        return ids, {"ids": np.unique(ids[ids > 0]).tolist()}
 
     writer.fill("0", copy, "objects")
-    if count is None:
-        count = len(set().union(*(r["ids"] for r in writer.records("0"))))
+    count = len(set().union(*(r["ids"] for r in writer.records("0"))))
+    _commit_objects(writer, classes, kind, count, **attributes)
+
+
+def _commit_objects(
+    writer: StoreWriter, classes: Store, kind: str, count: int, **attributes: object
+) -> None:
+    folder, pixel_size_um = writer.path, classes.attributes["pixel_size_um"]
     factors = add_pyramid(writer, AXES, pixel_size_um, is_label=True)
     writer.commit(
         multiscale_attributes(folder.name, AXES, factors, pixel_size_um, is_label=True),
@@ -98,31 +104,98 @@ def write_objects(
         list_labels(folder.parent.parent)
 
 
-def component_reader(
-    read_classes: ReadBlock, shape: Sequence[int], min_object_px: int
-) -> tuple[ReadBlock, ReadBlock, int]:
-    """Number the face-connected components of a class map, the same whatever the blocks.
+class Numbered(Protocol):
+    """A class map, and objects with the ids 1 to count, found when first asked for."""
 
-    Two passes: the first finds the components of each block and which of them touch; the second
-    labels a block again and gives its components their final ids. Components of fewer than
-    min_object_px pixels become background. Memory grows with the number of components, not of
-    pixels. Returns functions that give classes and ids of a block, and the number of objects.
+    shape: tuple[int, int, int]
+
+    def classes(self, block: Block) -> np.ndarray:
+        """Class map of a block, (z, y, x) uint8."""
+
+    def ids(self, block: Block) -> np.ndarray:
+        """Ids of a block, (z, y, x), 0 = background."""
+
+    @property
+    def count(self) -> int:
+        """How many objects there are."""
+
+
+class Components:
+    """Objects that are the face-connected components of a class map, whatever the blocks.
+
+    read_classes: gives the classes of a block. min_object_px: smaller components become
+    background, in the class map too. Two passes: the first finds the components of each piece of
+    a block and which of them touch; the second labels a piece again and gives its components their
+    final ids. Memory grows with the number of components, not of pixels: see
+    `geometry.components.Stitcher`.
     """
-    stitcher = Stitcher(tuple(shape))
-    for block in plan_blocks(shape, chunk_and_shard(shape)[1]):
-        classes = read_classes(block)
-        stitcher.add(block, label_block(classes), classes)
-    numbering, count = stitcher.numbering(min_object_px)
 
-    def read_ids(block: Block) -> np.ndarray:
-        return numbering[block.index][label_block(read_classes(block))]
+    def __init__(self, read_classes: ReadBlock, shape: Sequence[int], min_object_px: int = 0):
+        self.shape = tuple(shape)
+        self._read, self._min_px = read_classes, min_object_px
 
-    def read_kept(block: Block) -> np.ndarray:
-        classes = read_classes(block)
-        labels = label_block(classes)
-        return np.where((labels > 0) & (numbering[block.index][labels] == 0), 0, classes)
+    @cached_property
+    def _numbering(self) -> tuple[dict[tuple[int, ...], np.ndarray], int]:
+        stitcher = Stitcher(self.shape)
+        for block in plan_blocks(self.shape, chunk_and_shard(self.shape)[1]):
+            classes = self._read(block)
+            for piece in pieces(block, self.shape[0] == 1):
+                part = classes[inside(piece, block)]
+                stitcher.add(piece, label_block(part), part)
+        return stitcher.numbering(self._min_px)
 
-    return read_kept if min_object_px > 1 else read_classes, read_ids, count
+    @property
+    def count(self) -> int:
+        """How many objects there are."""
+        return self._numbering[1]
+
+    def ids(self, block: Block) -> np.ndarray:
+        """Ids of a block, (z, y, x), 0 = background."""
+        return self._ids_of(block, self._read(block))
+
+    def classes(self, block: Block) -> np.ndarray:
+        """Class map of a block, (z, y, x) uint8, without what is too small."""
+        classes = self._read(block)
+        if self._min_px <= 1:
+            return classes
+        is_small = (self._ids_of(block, classes) == 0) & (classes != IGNORE)
+        return np.where(is_small, 0, classes)
+
+    def _ids_of(self, block: Block, classes: np.ndarray) -> np.ndarray:
+        numbering, count = self._numbering
+
+        def number(piece: Block) -> np.ndarray:
+            return numbering[piece.index][label_block(classes[inside(piece, block)])]
+
+        return assemble(block, self.shape[0] == 1, number, id_dtype(count))
+
+
+def write_numbered(
+    folder: Path,
+    key: str,
+    objects: Numbered,
+    class_names: Sequence[str],
+    pixel_size_um: Sequence[float] | None,
+    kind: str,
+    **attributes: object,
+) -> None:
+    """Write a label store of objects with the ids 1, 2, ..., uint32, or uint64 where they must be.
+
+    Nothing is asked of the objects for blocks that an earlier try has finished.
+    """
+    shape = objects.shape
+    classes = write_classes(folder, key, shape, objects.classes, class_names, pixel_size_um)
+    writer = StoreWriter(folder, key, "labels")
+    known = writer.has_array("0") or id_dtype(prod(shape)) == np.uint32
+    writer.add_array("0", shape, np.uint32 if known else id_dtype(objects.count), AXES)
+
+    def number(block: Block) -> tuple[np.ndarray, dict]:
+        ids = objects.ids(block)
+        return ids, {"largest": int(ids.max())}
+
+    writer.fill("0", number, "objects")
+    count = max(record["largest"] for record in writer.records("0"))
+    _commit_objects(writer, classes, kind, count, **attributes)
 
 
 def write_component_store(
@@ -139,6 +212,5 @@ def write_component_store(
 
     min_object_px: smaller components become background, in the class map too.
     """
-    read_kept, read_ids, count = component_reader(read_classes, shape, min_object_px)
-    classes = write_classes(folder, key, shape, read_kept, class_names, pixel_size_um)
-    write_objects(folder, key, shape, np.uint32, read_ids, classes, kind, count)
+    objects = Components(read_classes, shape, min_object_px)
+    write_numbered(folder, key, objects, class_names, pixel_size_um, kind)

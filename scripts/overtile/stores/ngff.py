@@ -59,6 +59,7 @@ def multiscale_attributes(
 def list_labels(image_store: Path) -> None:
     """Write the list of finished label stores inside a picture's store, for viewers.
 
+    Class maps are not listed: NGFF 0.5 allows no labels inside labels.
     Jobs of several models may do so at once: a lock keeps each from losing another's entry.
     """
     import fcntl
@@ -71,11 +72,7 @@ def list_labels(image_store: Path) -> None:
         # end in the same moment; the next of them lists what this one missed.
         with contextlib.suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)
-        found = sorted(
-            str(root.parent.relative_to(folder))
-            for pattern in ("*/zarr.json", "*/classes/zarr.json")
-            for root in folder.glob(pattern)
-        )
+        found = sorted(root.parent.name for root in folder.glob("*/zarr.json"))
         write_json(
             folder / "zarr.json",
             {

@@ -8,6 +8,45 @@ from overtile.geometry.spans import Block, plan_blocks, planes, read_clipped
 from overtile.stores import layout
 
 
+def pieces(block: Block, is_picture: bool) -> list[Block]:
+    """Cut a block into pieces as large as the smallest shard, in raster order.
+
+    is_picture: whether the array has one plane only. A shard is a whole number of pieces, so that
+    indices count the pieces of the whole array.
+    """
+    size = layout.PICTURE_SHARD if is_picture else layout.VOLUME_SHARD
+    return [
+        Block(
+            tuple(a // n + i for a, n, i in zip(block.start, size, place.index, strict=True)),
+            tuple(a + b for a, b in zip(block.start, place.start, strict=True)),
+            tuple(a + b for a, b in zip(block.start, place.stop, strict=True)),
+        )
+        for place in plan_blocks(block.shape, size)
+    ]
+
+
+def whole(shape: Sequence[int]) -> Block:
+    """An array as one block."""
+    return Block((0,) * len(shape), (0,) * len(shape), tuple(shape))
+
+
+def inside(piece: Block, block: Block) -> tuple[slice, ...]:
+    """Where a piece lies in its block."""
+    return tuple(
+        slice(a - s, b - s) for a, b, s in zip(piece.start, piece.stop, block.start, strict=True)
+    )
+
+
+def assemble(
+    block: Block, is_picture: bool, compute: Callable[[Block], np.ndarray], dtype: np.dtype
+) -> np.ndarray:
+    """A block made of its pieces."""
+    result = np.empty(block.shape, dtype)
+    for piece in pieces(block, is_picture):
+        result[inside(piece, block)] = compute(piece)
+    return result
+
+
 def compute_in_pieces(
     array,
     block: Block,
@@ -22,14 +61,12 @@ def compute_in_pieces(
     2 gives `compute` planes (y, x), 3 volumes (z, y, x); it returns as many pixels, of which the
     halo is cut away. Pieces are as large as the smallest shard.
     """
-    result = np.empty(block.shape, dtype)
-    size = layout.PICTURE_SHARD if array.shape[0] == 1 else layout.VOLUME_SHARD
-    for place in plan_blocks(block.shape, size):
-        start = tuple(a + b for a, b in zip(block.start, place.start, strict=True))
-        stop = tuple(a + b for a, b in zip(block.start, place.stop, strict=True))
-        part, inner = read_clipped(array, Block(place.index, start, stop), halo)
+
+    def compute_piece(piece: Block) -> np.ndarray:
+        part, inner = read_clipped(array, piece, halo)
         made = np.empty(part.shape, dtype)
-        for piece in planes(part.shape, ndim):
-            made[piece] = compute(part[piece] if ndim == 3 else part[piece][0])
-        result[place.slices] = made[inner]
-    return result
+        for plane in planes(part.shape, ndim):
+            made[plane] = compute(part[plane] if ndim == 3 else part[plane][0])
+        return made[inner]
+
+    return assemble(block, array.shape[0] == 1, compute_piece, dtype)

@@ -2,7 +2,10 @@
 
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import zarr
@@ -16,7 +19,17 @@ from overtile.stores.journal import Journal
 from overtile.stores.layout import chunk_and_shard
 from overtile.stores.store import ROOT, store_path
 
-INSIDE = {"labels", "classes"}
+if TYPE_CHECKING:
+    import distributed
+
+Compute = Callable[[Block], tuple[np.ndarray, dict]]
+
+ONE_BLOCK = "block"
+"""What each worker of a cluster offers once, so that it has one block at a time."""
+
+BLOCKS_ON_CLUSTER = 256
+
+INSIDE = {"labels", "classes", "work"}
 """Stores that may lie inside another one and are left alone by it."""
 
 
@@ -41,10 +54,10 @@ def claim(path: Path, holds: str) -> None:
 class StoreWriter:
     """Writes the arrays of one store. One shard is one block, written whole by one task.
 
-    holds: picture, labels, classes, weights or probabilities; a folder that holds anything else is
-    refused. key: digest of inputs, settings and code. Under the same key an earlier try's blocks
-    are kept; under another one the store starts empty. Only arrays of this store are touched:
-    stores that lie inside it stay.
+    holds: picture, labels, classes, weights, probabilities or work; a folder that holds anything
+    else is refused. key: digest of inputs, settings and code. Under the same key an earlier try's
+    blocks are kept; under another one the store starts empty. Only arrays of this store are
+    touched: stores that lie inside it stay.
     """
 
     def __init__(self, path: str | Path, key: str, holds: str):
@@ -68,7 +81,7 @@ class StoreWriter:
         """Create (or find, when resuming) an array whose last three axes are z, y, x."""
         extra = tuple(shape[:-3])
         chunk, shard = chunk_and_shard(shape[-3:])
-        if (self.path / name / ROOT).exists():
+        if self.has_array(name):
             array = zarr.open_array(self.path / name, mode="r+")
         else:
             array = zarr.create_array(
@@ -83,6 +96,10 @@ class StoreWriter:
         self._arrays[name] = array
         return array
 
+    def has_array(self, name: str) -> bool:
+        """Whether an earlier try under the same key has created an array."""
+        return (self.path / name / ROOT).exists()
+
     def array(self, name: str) -> zarr.Array:
         """An array added before."""
         return self._arrays[name]
@@ -95,39 +112,37 @@ class StoreWriter:
     def fill(
         self,
         name: str,
-        compute: Callable[[Block], tuple[np.ndarray, dict]],
+        compute: Compute,
         label: str,
         workers: int = 1,
+        client: "distributed.Client | None" = None,
     ) -> None:
         """Compute and write every block that no earlier try has finished.
 
         compute: gives a block's pixels and a record for the journal. Dask runs `workers` blocks at
         once in threads, so that reading, computing and writing overlap; with one worker blocks run
-        in order.
+        in order. client: of a Dask cluster, whose workers each run one block at a time; `compute`
+        is then sent to them, and they must see the store's folder.
         """
         blocks = self.blocks(name)
         todo = [b for b in blocks if self._journal.get(_entry(name, b)) is None]
+        write = partial(write_block, self._arrays[name], compute)
         with progress(len(blocks), label, start=len(blocks) - len(todo)) as advance:
 
-            def work(block: Block) -> None:
-                pixels, record = compute(block)
-                self._write(name, block, pixels, record)
+            def note(block: Block, record: dict) -> None:
+                self._journal.append(_entry(name, block), record)
                 advance()
 
-            if workers == 1 or len(todo) < 2:
+            if client is not None:
+                _fill_on_cluster(client, write, todo, note)
+            elif workers == 1 or len(todo) < 2:
                 for block in todo:
-                    work(block)
+                    note(block, write(block))
             else:
                 import dask
 
-                tasks = [dask.delayed(work, pure=False)(block) for block in todo]
+                tasks = [dask.delayed(lambda b: note(b, write(b)), pure=False)(b) for b in todo]
                 dask.compute(*tasks, scheduler="threads", num_workers=workers)
-
-    def _write(self, name: str, block: Block, pixels: np.ndarray, record: dict) -> None:
-        array = self._arrays[name]
-        pixels = np.ascontiguousarray(pixels, dtype=array.dtype)
-        array[(..., *block.slices)] = pixels
-        self._journal.append(_entry(name, block), {"sha256": digest_pixels(pixels), **record})
 
     def records(self, name: str) -> list[dict]:
         """The journal's records of all blocks of an array, in raster order."""
@@ -155,3 +170,39 @@ class StoreWriter:
 
 def _entry(name: str, block: Block) -> str:
     return f"{name}/{'.'.join(map(str, block.index))}"
+
+
+def write_block(array: zarr.Array, compute: Compute, block: Block) -> dict:
+    """Compute one block and write its shard; return the record that says it is done."""
+    pixels, record = compute(block)
+    pixels = np.ascontiguousarray(pixels, dtype=array.dtype)
+    array[(..., *block.slices)] = pixels
+    return {"sha256": digest_pixels(pixels), **record}
+
+
+def _fill_on_cluster(
+    client: "distributed.Client",
+    write: Callable[[Block], dict],
+    todo: Sequence[Block],
+    note: Callable[[Block, dict], None],
+) -> None:
+    """Let a cluster's workers write blocks, one each at a time, and note each as it ends.
+
+    A worker that is lost has its blocks given to another one. Only some blocks wait on the
+    cluster at any time, so that its graph stays small however many there are.
+    """
+    from distributed import as_completed
+
+    waiting = iter(todo)
+    places: dict[str, Block] = {}
+
+    def submit(block: Block) -> "distributed.Future":
+        future = client.submit(write, block, pure=False, resources={ONE_BLOCK: 1})
+        places[future.key] = block
+        return future
+
+    running = as_completed([submit(block) for block in islice(waiting, BLOCKS_ON_CLUSTER)])
+    for future in running:
+        note(places.pop(future.key), future.result())
+        for block in islice(waiting, 1):
+            running.add(submit(block))

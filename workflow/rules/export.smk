@@ -1,0 +1,44 @@
+rule export_outlines:
+    """Outlines of one slide's objects, for QuPath; made when asked for."""
+    input:
+        "results/slides/{slide}.ome.zarr/labels/{model}/zarr.json",
+    output:
+        "results/exports/{model}/{slide}.geojson",
+    log:
+        "logs/export_outlines/{model}/{slide}.log",
+    benchmark:
+        "benchmarks/export_outlines/{model}/{slide}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+    params:
+        code=code_digest("export.py"),
+        script=script("export.py"),
+    shell:
+        "python {params.script:q} --segmentation {input:q} --geojson {output:q}"
+        " 2>&1 | tee {log:q}"
+
+
+rule export_tiff:
+    """The numbered objects of one slide as an OME-TIFF; made when asked for."""
+    input:
+        "results/slides/{slide}.ome.zarr/labels/{model}/zarr.json",
+    output:
+        "results/exports/{model}/{slide}.tif",
+    log:
+        "logs/export_tiff/{model}/{slide}.log",
+    benchmark:
+        "benchmarks/export_tiff/{model}/{slide}.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+    params:
+        code=code_digest("export.py"),
+        script=script("export.py"),
+    shell:
+        "python {params.script:q} --segmentation {input:q} --tiff {output:q}"
+        " 2>&1 | tee {log:q}"
