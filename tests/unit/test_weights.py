@@ -325,16 +325,3 @@ def test_a_real_volume_in_shards_has_the_weights_of_the_formula(
     pieces = streamed(instances, tmp_path / "pieces", how, workers=2)
     assert pieces.tobytes() == whole.tobytes()
     assert_as_defined(whole, instances, how)
-
-
-def test_borders_are_drawn_between_cells_of_one_class_only(tmp_path):
-    raw = np.array([[[1, 1, 2, 0, 2, 0, 1]]], dtype=np.uint8)
-    labels = reference(raw, tmp_path / "r", kind="semantic", values=(0, 1, 2))
-    how = weighting([1.0, 1.0], class_weights=[0.0, 0.0, 0.0], sigma=3.0)
-    write_weights(labels, tmp_path / "w", "k", how)
-    found = Store.open(tmp_path / "w").array[:]
-    each = [
-        naive.border_weights(np.where(raw[0] == k, labels.array[0], 0), 10.0, 3.0, (1, 1))
-        for k in (1, 2)
-    ]
-    np.testing.assert_allclose(found[0], np.maximum(*each), rtol=1e-5)
