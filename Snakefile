@@ -24,10 +24,12 @@ include: "workflow/rules/segment.smk"
 include: "workflow/rules/export.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/crate.smk"
 
 
 rule all:
-    """Everything: masks, scores and the report."""
+    """Everything: masks, scores, the report, and how all was made."""
     default_target: True
     input:
         "results/report.html",
+        "results/ro-crate-metadata.json",

@@ -43,6 +43,8 @@ def build_parser():
 
 def run(args):
     """Read the raw file block by block and write the store."""
+    from pathlib import Path
+
     from overtile.code_digest import code_digest
     from overtile.errors import InputError
     from overtile.images.opening import open_raw
@@ -62,15 +64,17 @@ def run(args):
         # ASSUME: planes are as far apart as pixels where neither the file nor the user says.
         z_um = size[0] if size else args.pixel_size_um[0]
         size = tuple([z_um, *args.pixel_size_um][-3:])
+    file_digest = digest_file(raw.path)
+    facts = {"inputs": {str(Path(raw.path).resolve()): file_digest}}
     given = [
-        digest_file(raw.path),
+        file_digest,
         code_digest(__file__),
         size,
         *(args.channels, args.kind, args.classes, args.values, args.ignore),
     ]
     if args.image:
         write_picture(raw, folder, digest_of(*given), size, args.channels or raw.channels)
-        return
+        return facts
 
     if args.kind is None:
         raise InputError("--kind: missing; allowed with --labels: instances, binary, semantic")
@@ -95,11 +99,12 @@ def run(args):
         size = picture.attributes["pixel_size_um"]
     key = digest_of(*given, size)
     write_reference(raw, folder, key, args.kind, names, values, args.ignore, size)
+    return facts
 
 
 def main(arguments=None):
     """Run from the command line; return the exit code."""
-    return cli.execute(build_parser(), run, arguments)
+    return cli.execute(build_parser(), run, arguments, into="store")
 
 
 if __name__ == "__main__":

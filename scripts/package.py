@@ -1,4 +1,4 @@
-"""Put the trained folds of a plan into one folder for reuse, with a model card."""
+"""Put the trained folds of a plan into one folder for reuse, with a model card; or take one over."""
 
 import sys
 
@@ -8,25 +8,30 @@ from overtile import cli
 def build_parser():
     """Command line of this step."""
     parser = cli.new_parser("package.py", __doc__)
-    parser.add_argument("--plan", type=cli.path, required=True, help="plan.yaml from plan.py")
     parser.add_argument(
-        "--folds", type=cli.path, nargs="+", required=True, help="folders written by train.py"
+        "--plan", type=cli.path, required=True, help="plan.yaml from plan.py; written by --adopt"
     )
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--folds", type=cli.path, nargs="+", help="folders written by train.py")
+    source.add_argument("--adopt", type=cli.path, help="a finished package, to copy and check")
     parser.add_argument("--package", type=cli.path, required=True, help="folder to write")
     return parser
 
 
 def run(args):
     """Copy plan and weights, write the card."""
-    from overtile.inference.package import write_package
+    from overtile.inference.package import copy_package, write_package
     from overtile.training.plan import read_plan
 
+    if args.adopt:
+        copy_package(args.adopt, args.package, args.plan)
+        return
     write_package(read_plan(args.plan), args.folds, args.package)
 
 
 def main(arguments=None):
     """Run from the command line; return the exit code."""
-    return cli.execute(build_parser(), run, arguments)
+    return cli.execute(build_parser(), run, arguments, into="package")
 
 
 if __name__ == "__main__":

@@ -95,13 +95,14 @@ def run(args):
         write_prediction,
     )
     from overtile.inference.predictor import Wanted
-    from overtile.networks.device import choose_device
+    from overtile.networks.device import choose_device, say_device
     from overtile.stores.digest import digest_of
     from overtile.stores.plain import open_labels
     from overtile.stores.store import Store, store_path
 
     image = Store.open(args.image.resolve(), "picture")
-    device = choose_device(args.device, args.precision, args.threads)
+    here = args.workers if args.cluster == "local" else 0
+    device = choose_device(args.device, args.precision, args.threads, here)
     wanted = Wanted(args.keep, args.test_time_augmentation, args.uncertainty)
     packages = tuple(path.resolve() for path in args.model)
     predictor = load_predictor(packages, device, wanted)
@@ -128,12 +129,14 @@ def run(args):
         )
         prediction = Prediction(image, packages, device, wanted, tiling, foreground)
         folder = store_path(args.probabilities).resolve()
+        say_device(device, args.device)
         write_prediction(prediction, folder, key, client, wanted=asdict(wanted))
+    return {"device": device.torch.type, "precision": device.precision}
 
 
 def main(arguments=None):
     """Run from the command line; return the exit code."""
-    return cli.execute(build_parser(), run, arguments)
+    return cli.execute(build_parser(), run, arguments, into="probabilities")
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def run(args):
 
 def main(arguments=None):
     """Run from the command line; return the exit code."""
-    return cli.execute(build_parser(), run, arguments)
+    return cli.execute(build_parser(), run, arguments, into="separated")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def run(args):
     """Open the slides of the fold and train."""
     from overtile.code_digest import code_digest
     from overtile.errors import InputError
-    from overtile.networks.device import choose_device
+    from overtile.networks.device import choose_device, say_device
     from overtile.stores.digest import digest_of
     from overtile.stores.store import Store, labels_of
     from overtile.training.loop import train_fold
@@ -72,6 +72,7 @@ def run(args):
         {name: value for name, value in plan.items() if name != "slides"},
         *(args.fold, digests, device.torch.type, device.precision, code_digest(__file__)),
     )
+    say_device(device, args.device)
     train_fold(
         plan,
         args.fold,
@@ -81,11 +82,12 @@ def run(args):
         key,
         device,
     )
+    return {"device": device.torch.type, "precision": device.precision}
 
 
 def main(arguments=None):
     """Run from the command line; return the exit code."""
-    return cli.execute(build_parser(), run, arguments)
+    return cli.execute(build_parser(), run, arguments, into="model")
 
 
 if __name__ == "__main__":

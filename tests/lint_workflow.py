@@ -3,7 +3,6 @@
 Run by `make lint`. Ends with exit code 1 and one line per fault.
 """
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "lib"))
+
+from lint_environments import lint_environments  # noqa: E402
 
 from settings import check_settings, load_schema  # noqa: E402
 
@@ -50,28 +51,9 @@ def _keys(schema: dict) -> set[str]:
     return found
 
 
-def lint_environments() -> list[str]:
-    """Conda environments: conda-forge only, exact pins, the versions of the pip lock."""
-    lock = (ROOT / "envs" / "requirements.txt").read_text()
-    locked = dict(re.findall(r"^([a-z0-9-]+)==([^ ;\n]+)$", lock, re.M))
-    faults = []
-    for path in sorted((ROOT / "envs").glob("*.yaml")):
-        environment = yaml.safe_load(path.read_text())
-        if environment["channels"] != ["conda-forge", "nodefaults"]:
-            faults.append(f"{path.name}: channels must be conda-forge and nodefaults")
-        for spec in environment["dependencies"]:
-            name, _, version = spec.partition("=")
-            version = version.partition("=")[0]
-            if not version:
-                faults.append(f"{path.name}: {name} is not pinned")
-            elif locked.get(name.removesuffix("-base"), version) != version:
-                faults.append(f"{path.name}: {spec} differs from the lock, {locked[name]}")
-    return faults
-
-
 def main() -> int:
     """Print all faults; return the exit code."""
-    faults = [*lint_rules(), *lint_configurations(), *lint_environments()]
+    faults = [*lint_rules(), *lint_configurations(), *lint_environments(ROOT)]
     for fault in faults:
         print(fault, file=sys.stderr)
     print(f"rules, configurations and environments: {len(faults)} faults")

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from overtile.errors import InputError
@@ -13,20 +14,28 @@ EXIT_BAD_INPUT = 1
 
 def execute(
     parser: argparse.ArgumentParser,
-    run: Callable[[argparse.Namespace], None],
+    run: Callable[[argparse.Namespace], dict | None],
     arguments: Sequence[str] | None,
+    into: str | None = None,
 ) -> int:
     """Parse, run, and turn bad input into one line on standard error and exit code 1.
 
-    A wrong command line ends with exit code 2, by argparse. Anything else is a fault of the
-    program and keeps its traceback.
+    run: may return more facts for the record of this run. into: name of the flag with the store or
+    folder that is written, where the record goes, and also to --record. A wrong command line ends
+    with exit code 2, by argparse. Anything else is a fault of the program and keeps its traceback.
     """
+    parser.add_argument(
+        "--record", type=path, metavar="RUN.json", help="file that is to say how this run went"
+    )
     args = parser.parse_args(arguments)
+    started = datetime.now(UTC)
     # OpenMP threads that spin while they wait make training 10 to 40 times slower as soon as
     # another process wants a core; sleeping costs nothing measurable on an idle machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        run(args)
+        facts = run(args)
+        given = sys.argv[1:] if arguments is None else arguments
+        _note(args, run, given, started.isoformat(timespec="milliseconds"), facts or {}, into)
     except InputError as error:
         print(f"{parser.prog}: {one_line(error)}", file=sys.stderr)
         return EXIT_BAD_INPUT
@@ -38,6 +47,28 @@ def execute(
         )
         return EXIT_BAD_INPUT
     return 0
+
+
+def _note(
+    args: argparse.Namespace,
+    run: Callable,
+    arguments: Sequence[str],
+    started: str,
+    facts: dict,
+    into: str | None,
+) -> None:
+    """Leave the record of a run that went well."""
+    if into is None and args.record is None:
+        return
+    from overtile.provenance import describe_run, note_run
+    from overtile.stores.files import write_json
+    from overtile.stores.store import store_path
+
+    record = describe_run(Path(run.__code__.co_filename), arguments, started, facts)
+    if into is not None:
+        note_run(store_path(getattr(args, into)), record)
+    if args.record is not None:
+        write_json(args.record, record)
 
 
 def one_line(error: Exception) -> str:

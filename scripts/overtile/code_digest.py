@@ -23,21 +23,29 @@ def code_digest(script: str | Path) -> str:
     Taken over the syntax tree without docstrings: a comment, a docstring or a line break changes
     nothing. The library is the folder `overtile` beside the script.
     """
+    library = Path(script).parent
+    sha = hashlib.sha256()
+    for file in sorted(files_run(script, LEFT_OUT)):
+        sha.update(f"{file.relative_to(library).as_posix()}\n{_meaning(file)}\n".encode())
+    return sha.hexdigest()[:16]
+
+
+def files_run(script: str | Path, left_out: frozenset[str] = frozenset()) -> set[Path]:
+    """The script and, through its imports, every library file it can reach.
+
+    left_out: modules that are not followed.
+    """
     script = Path(script)
-    library = script.parent
     waiting, seen = [script], {script}
     while waiting:
-        for module in _imports(waiting.pop()):
-            if module in LEFT_OUT:
+        for module in imports(waiting.pop()):
+            if module in left_out:
                 continue
-            for file in _files_run(library, module):
+            for file in _files_run(script.parent, module):
                 if file not in seen:
                     seen.add(file)
                     waiting.append(file)
-    sha = hashlib.sha256()
-    for file in sorted(seen):
-        sha.update(f"{file.relative_to(library).as_posix()}\n{_meaning(file)}\n".encode())
-    return sha.hexdigest()[:16]
+    return seen
 
 
 @cache
@@ -65,7 +73,8 @@ def _is_text(node: ast.AST) -> bool:
     )
 
 
-def _imports(file: Path) -> Iterator[str]:
+def imports(file: Path) -> Iterator[str]:
+    """Names of all modules that a file imports, anywhere in it, and of what it takes from them."""
     for node in ast.walk(_tree(file)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -85,13 +85,13 @@ def test_a_new_row_runs_that_slide_and_the_report_only(project, data):
     row = rows_of(data, 6)[-1]
     with open(project.archive / "slides.tsv", "a") as sheet:
         sheet.write("\t".join(map(str, row)) + "\n")
-    assert project.run() == dict.fromkeys(PER_SLIDE, 1) | {"write_report": 1}
+    assert project.run() == dict.fromkeys(PER_SLIDE, 1) | {"write_report": 1, "write_crate": 1}
     assert project.planned() == {}
 
 
 def test_a_changed_evaluation_setting_runs_evaluation_and_report_only(project):
     project.write_config(evaluation={"iou_threshold": 0.7})
-    assert project.run() == {"evaluate_slide": 4, "write_report": 1}
+    assert project.run() == {"evaluate_slide": 4, "write_report": 1, "write_crate": 1}
     scores = project.archive / "results" / "scores" / "tiny" / "n3.json"
     assert json.loads(scores.read_text())["objects"]["iou_threshold"] == 0.7
     assert project.planned() == {}

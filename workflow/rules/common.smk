@@ -4,6 +4,8 @@ import os
 import re
 import runpy
 import sys
+import tarfile
+import tempfile
 from hashlib import sha256
 from pathlib import Path
 from shlex import quote
@@ -11,19 +13,45 @@ from shlex import quote
 import yaml
 from snakemake.exceptions import WorkflowError
 
-# The folder of this file, also where the workflow is a module of another one.
-ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False)).parents[1]
+
+def find_root(rules):
+    """The folder of the workflow, also where it is a module of another one.
+
+    rules: where Snakemake found this file. From GitHub and the like, Snakemake reads single files
+    only; the scripts need all, which are unpacked beside Snakemake's own clone, once per commit.
+    """
+    if rules.is_local:
+        return Path(rules.get_path_or_uri(secret_free=False)).parents[1]
+    clone = rules.hosted_repo
+    commit = clone.repo.commit(rules.ref).hexsha
+    root = Path(f"{clone.repo_clone}.{commit}")
+    if not root.exists():
+        with tempfile.TemporaryDirectory(dir=root.parent) as part:
+            with open(f"{part}/files.tar", "wb") as file:
+                clone.repo.archive(file, commit)
+            with tarfile.open(f"{part}/files.tar") as archive:
+                archive.extractall(f"{part}/root", filter="data")
+            os.replace(f"{part}/root", root)
+    return root
+
+
+ROOT = find_root(workflow.current_basedir)
 sys.path.insert(0, str(ROOT / "workflow" / "lib"))
 
+from environments import network_environment
 from settings import check_settings, check_together, load_schema
-from sheet import read_sheet
+from sheet import MADE_HERE, read_sheet
 
 SCRIPTS = str(ROOT / "scripts")
 
 
 def script(name):
-    """Path of a step's script from where snakemake runs: moving both together reruns nothing."""
-    return os.path.relpath(f"{SCRIPTS}/{name}")
+    """Path of a step's script from where snakemake runs.
+
+    As a function of the input it is no reason to run again: code may be moved or deployed anew.
+    """
+    path = os.path.relpath(f"{SCRIPTS}/{name}")
+    return lambda wildcards, input: path
 
 
 # The one library file read here; it needs nothing but the standard library.
@@ -54,14 +82,21 @@ try:
     check_together(config, "configuration")
     SHEET = find_sheet(config["slides"])
     SLIDES = read_sheet(SHEET, config["data"])
-    if not any(row.split == "train" for row in SLIDES.values()):
+    TRAINED = [name for name, m in config["models"].items() if m["package"] is None]
+    if TRAINED and not any(row.split == "train" for row in SLIDES.values()):
         raise ValueError(
-            f"{SHEET}: no slide has split 'train'; mark some labelled slides with it"
+            f"{SHEET}: no slide has split 'train'; mark some labelled slides with it, "
+            "or give the model a finished package"
         )
 except ValueError as error:
     raise WorkflowError(str(error))
 
 MODELS = config["models"]
+ADOPTED = [model for model in MODELS if model not in TRAINED]
+# The report shows a weight map of each model or of none.
+SHOWN = [] if ADOPTED else TRAINED
+# Paths of files that are there before: where this is a module, its prefix is not put before them.
+SHEET_FILE = local(SHEET)
 REFERENCED = [row.slide for row in SLIDES.values() if row.labels]
 
 
@@ -71,6 +106,26 @@ wildcard_constraints:
     fold=r"\d+",
     ndim="[23]",
     separate_px=r"\d+",
+
+
+def one_of(names):
+    """Pattern of a wildcard that takes these values only; without any, none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def raw(path):
+    """A file of the sheet; the demonstration's are made by a rule, all others are there."""
+    return path if not path or MADE_HERE.fullmatch(path) else local(path)
+
+
+def beside(path, name):
+    """A path in the folder of another one: where that is has to do with a module's prefix."""
+    return str(Path(path).parent / name)
+
+
+def training_settings(model):
+    """Settings of a model that plan.py knows."""
+    return {key: value for key, value in MODELS[model].items() if key != "package"}
 
 
 def slides_of(*splits):

@@ -6,7 +6,8 @@ rule evaluate_slide:
     output:
         "results/scores/{model}/{slide}.json",
     log:
-        "logs/evaluate_slide/{model}/{slide}.log",
+        text="logs/evaluate_slide/{model}/{slide}.log",
+        run="results/runs/evaluate_slide/{model}/{slide}.json",
     benchmark:
         "benchmarks/evaluate_slide/{model}/{slide}.tsv"
     conda:
@@ -22,5 +23,5 @@ rule evaluate_slide:
         "python {params.script:q} --reference {input.reference:q}"
         " --segmentation {input.segmentation:q} --scores {output:q}"
         " --iou-threshold {params.iou_threshold}"
-        " --slide {wildcards.slide} --model-name {wildcards.model}"
-        " 2>&1 | tee {log:q}"
+        " --slide {wildcards.slide} --model-name {wildcards.model} --record {log.run:q}"
+        " 2>&1 | tee {log.text:q}"

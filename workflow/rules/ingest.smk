@@ -1,7 +1,7 @@
 rule ingest_image:
     """Convert one raw picture to a chunked OME-Zarr store."""
     input:
-        lambda wildcards: SLIDES[wildcards.slide].image,
+        lambda wildcards: raw(SLIDES[wildcards.slide].image),
     output:
         "results/slides/{slide}.ome.zarr/zarr.json",
     log:
@@ -26,7 +26,7 @@ rule ingest_labels:
     """Convert the reference labels of one slide, beside its picture."""
     input:
         image="results/slides/{slide}.ome.zarr/zarr.json",
-        labels=lambda wildcards: SLIDES[wildcards.slide].labels,
+        labels=lambda wildcards: raw(SLIDES[wildcards.slide].labels),
     output:
         "results/slides/{slide}.ome.zarr/labels/reference/zarr.json",
     log:

@@ -16,7 +16,7 @@ rule write_settings:
     resources:
         mem_mb=100,
     params:
-        settings=lambda wildcards: yaml.safe_dump(MODELS[wildcards.model]),
+        settings=lambda wildcards: yaml.safe_dump(training_settings(wildcards.model)),
     shell:
         "printf %s {params.settings:q} > {output:q} 2> {log:q}"
 
@@ -30,8 +30,11 @@ rule plan_training:
         labels=lambda wildcards: targets(wildcards.model, "train", "val"),
     output:
         "results/models/{model}/plan.yaml",
+    wildcard_constraints:
+        model=one_of(TRAINED),
     log:
-        "logs/plan_training/{model}.log",
+        text="logs/plan_training/{model}.log",
+        run="results/runs/plan_training/{model}.json",
     benchmark:
         "benchmarks/plan_training/{model}.tsv"
     conda:
@@ -46,4 +49,5 @@ rule plan_training:
     shell:
         "python {params.script:q} --images {input.images:q} --validation {input.validation:q}"
         " --labels {input.labels:q} {params.groups} --settings {input.settings:q} --plan {output:q}"
-        " 2>&1 | tee {log:q}"
+        " --record {log.run:q}"
+        " 2>&1 | tee {log.text:q}"

@@ -3,7 +3,7 @@ rule predict_probabilities:
     input:
         image="results/slides/{slide}.ome.zarr/zarr.json",
         model="results/models/{model}/package/plan.yaml",
-        mask=lambda wildcards: SLIDES[wildcards.slide].mask or [],
+        mask=lambda wildcards: raw(SLIDES[wildcards.slide].mask) or [],
     output:
         "results/probabilities/{model}/{slide}.ome.zarr/zarr.json",
     log:
@@ -11,10 +11,10 @@ rule predict_probabilities:
     benchmark:
         "benchmarks/predict_probabilities/{model}/{slide}.tsv"
     conda:
-        "../../envs/gpu.yaml"
+        network_environment(config["device"])
     threads: 4
     resources:
-        gpu=1,
+        gpu=int(config["device"] != "cpu"),
         mem_mb=lambda wildcards, attempt: round(
             1000 * config["prediction"]["memory_gb"] * (1 + attempt)
         ),

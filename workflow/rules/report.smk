@@ -1,7 +1,7 @@
 rule write_report:
     """Scores, learning curves and pictures on one page."""
     input:
-        sheet=SHEET,
+        sheet=SHEET_FILE,
         segmentations=[
             f"results/slides/{slide}.ome.zarr/labels/{model}/zarr.json"
             for model in MODELS
@@ -15,9 +15,9 @@ rule write_report:
         models=[f"results/models/{model}/package/plan.yaml" for model in MODELS],
         weights=[
             f"results/weights/{model}/{slides_of('train')[0]}.zarr/zarr.json"
-            for model in MODELS
+            for model in SHOWN
         ],
-        targets=[targets(model, "train")[0] for model in MODELS],
+        targets=[targets(model, "train")[0] for model in SHOWN],
     output:
         report=report(
             "results/report.html", caption="../report/report.rst", category="Results"
@@ -26,7 +26,8 @@ rule write_report:
             "results/scores.tsv", caption="../report/scores.rst", category="Results"
         ),
     log:
-        "logs/write_report.log",
+        text="logs/write_report.log",
+        run="results/runs/write_report.json",
     benchmark:
         "benchmarks/write_report.tsv"
     conda:
@@ -39,11 +40,16 @@ rule write_report:
         script=script("report.py"),
         template=text_digest("overtile/reporting/report.html.jinja"),
         title=config["title"],
-        models=[f"results/models/{model}" for model in MODELS],
-        scores=[f"results/scores/{model}" for model in MODELS] if REFERENCED else [],
+        slides=lambda wildcards, output: beside(output.report, "slides"),
+        models=lambda wildcards, output: [
+            beside(output.report, f"models/{model}") for model in MODELS
+        ],
+        scores=lambda wildcards, output: [
+            beside(output.report, f"scores/{model}") for model in MODELS if REFERENCED
+        ],
     shell:
         "python {params.script:q} --scores {params.scores:q} --sheet {input.sheet:q}"
-        " --slides results/slides --models {params.models:q}"
+        " --slides {params.slides:q} --models {params.models:q}"
         " --weights {input.weights:q} --targets {input.targets:q} --title {params.title:q}"
-        " --report {output.report:q} --table {output.table:q}"
-        " 2>&1 | tee {log:q}"
+        " --report {output.report:q} --table {output.table:q} --record {log.run:q}"
+        " 2>&1 | tee {log.text:q}"

@@ -17,10 +17,10 @@ rule train_fold:
     benchmark:
         "benchmarks/train_fold/{model}/{fold}.tsv"
     conda:
-        "../../envs/gpu.yaml"
+        network_environment(config["device"])
     threads: 8
     resources:
-        gpu=1,
+        gpu=int(config["device"] != "cpu"),
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
     params:
         code=code_digest("train.py"),

@@ -53,6 +53,23 @@ def read_package(folder: Path) -> dict:
     return plan
 
 
+def copy_package(source: Path, folder: Path, plan_path: Path) -> None:
+    """Copy a package after checking it, and its plan to `plan_path`; `plan.yaml` is written last.
+
+    source: the package, or its plan.yaml. Raises InputError if something is missing or changed.
+    """
+    source = source.parent if source.name == PLAN else source
+    plan = read_package(source)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / PLAN).unlink(missing_ok=True)
+    for name in (*(Path(member["file"]).name for member in plan["members"]), CARD):
+        if (source / name).is_file():
+            with replace_when_done(folder / name) as temporary:
+                shutil.copyfile(source / name, temporary)
+    write_yaml(plan_path, {key: value for key, value in plan.items() if key != "members"})
+    write_yaml(folder / PLAN, plan)
+
+
 def model_card(plan: dict, scores: Sequence[dict]) -> str:
     """What the model is, was trained on, and how well it did there: Markdown."""
     a = plan["architecture"]

@@ -1,33 +1,46 @@
 """Where a network runs and in which arithmetic, decided once and said aloud."""
 
 import os
+import sys
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from overtile.errors import InputError
+from overtile.networks.gpus import claim, gpu_names
+from overtile.networks.sight import look, resolve
 
 WORKER = "OVERTILE_WORKER"
-"""Number of a worker on its machine: with several GPUs each takes another one."""
+"""Number of a worker that was started on the machine of its run."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """A torch device with its arithmetic: fp32, or bf16 under autocast."""
+    """A torch device with its arithmetic: fp32, or bf16 under autocast.
+
+    gpus: numbers of the GPUs that this run has claimed on its machine; `torch` is the first.
+    """
 
     torch: torch.device
     precision: str
     threads: int
+    gpus: tuple[int, ...] = ()
 
     def here(self) -> "Device":
-        """This device as the calling process has it: workers of one machine share its GPUs."""
+        """This device as the calling process has it.
+
+        Workers on the machine of their run take its GPUs in turn. A worker elsewhere, in a SLURM
+        job of its own, claims one there; its run has claimed none, and itself only looks at
+        networks, on the processor. Raises InputError where no GPU is seen.
+        """
         prepare_torch(self.torch.type, self.threads)
         if self.torch.type != "cuda":
             return self
-        turn = os.environ.get(WORKER, "0")
-        number = int(turn) % torch.cuda.device_count()
-        return Device(torch.device("cuda", number), self.precision, self.threads)
+        if self in _chosen_here:
+            return self if self.gpus else replace(self, torch=torch.device("cpu"))
+        turn = int(os.environ.get(WORKER, 0))
+        gpus = self.gpus or _claim(1)
+        return replace(self, torch=_use(gpus[turn % len(gpus)]), gpus=gpus)
 
     def autocast(self):
         """The context in which networks run."""
@@ -36,24 +49,48 @@ class Device:
         return torch.autocast(self.torch.type, dtype=torch.bfloat16)
 
 
-def choose_device(device: str, precision: str, threads: int) -> Device:
-    """Resolve "auto", and make torch repeatable on that device.
+_chosen_here: set[Device] = set()
 
-    Raises InputError if CUDA is asked for and not there: never hours on the processor by accident.
+
+def choose_device(device: str, precision: str, threads: int, processes: int = 1) -> Device:
+    """Resolve "auto", claim GPUs, and make torch repeatable there; see networks/sight.py, gpus.py.
+
+    processes: how many of this run are on this machine, to claim as many GPUs if they are free, and
+    at least one; 0 if its networks run elsewhere. Raises InputError if a GPU should be used and is
+    not seen.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        build = torch.version.cuda or "a build without CUDA"
-        raise InputError(
-            f"--device: cuda was asked for, but torch {torch.__version__} ({build}) sees no GPU; "
-            "check the driver (nvidia-smi) and that the environment was made on a GPU machine, "
-            "or ask for cpu"
-        )
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if processes or device == "auto":
+        device = resolve(device, look())
+    prepare_torch(device, threads)
+    gpus = _claim(processes) if device == "cuda" and processes else ()
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
-    prepare_torch(device, threads)
-    return Device(torch.device(device), precision, threads)
+    chosen = Device(_use(gpus[0]) if gpus else torch.device(device), precision, threads, gpus)
+    _chosen_here.add(chosen)
+    return chosen
+
+
+def _claim(count: int) -> tuple[int, ...]:
+    """Claim GPUs for this process, where torch sees some."""
+    resolve("cuda", look())
+    return claim(gpu_names(), count)
+
+
+def _use(number: int) -> torch.device:
+    """A GPU, for this process also where torch does not ask which."""
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)
+
+
+def say_device(device: Device, asked: str) -> None:
+    """Say once where the network runs, for the log."""
+    name = "the processor"
+    if device.torch.type == "cuda":
+        gpus = [f"GPU {n} ({torch.cuda.get_device_name(n)})" for n in device.gpus]
+        name = ", ".join(gpus) or "GPUs of other machines"
+    elif asked == "auto":
+        name += " as no GPU is seen (--device cuda makes that an error)"
+    print(f"network: on {name}, in {device.precision}", file=sys.stderr, flush=True)
 
 
 def prepare_torch(device: str, threads: int) -> None:

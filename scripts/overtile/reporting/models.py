@@ -43,7 +43,7 @@ def read_model(folder: Path) -> Model:
         facts = _plan_facts(plan)
         paths = [folder / f"fold{number}" for number in range(len(plan["folds"]))]
         folds = tuple(_read_fold(n, path) for n, path in enumerate(paths) if path.is_dir())
-        facts += _effort_facts([fold.effort for fold in folds if fold.effort])
+        facts += _effort_facts([fold.effort for fold in folds if "seconds" in fold.effort])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{plan_path}: not a training plan ({type(error).__name__}: {error}); "

@@ -176,11 +176,12 @@ def _as_table(history: list[dict]) -> str:
 
 def _add_effort(path: Path, seconds: float, device: Device) -> None:
     """Sum up what training took, over interruptions; not part of the result."""
-    before = read_json(path)["seconds"] if path.exists() else 0.0
+    before = read_json(path) if path.exists() else {}
     write_json(
         path,
         {
-            "seconds": round(before + seconds, 1),
+            **before,
+            "seconds": round(before.get("seconds", 0.0) + seconds, 1),
             "device": _device_name(device),
             "precision": device.precision,
             "threads": torch.get_num_threads(),

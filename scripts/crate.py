@@ -1,0 +1,71 @@
+"""Describe a result folder as an RO-Crate: slides, models, code, versions, commands and times."""
+
+import sys
+
+from overtile import cli
+
+
+def build_parser():
+    """Command line of this step."""
+    parser = cli.new_parser("crate.py", __doc__)
+    parser.add_argument("--results", type=cli.path, required=True, help="folder to describe")
+    parser.add_argument(
+        "--crate", type=cli.path, required=True, help="ro-crate-metadata.json to write into it"
+    )
+    parser.add_argument("--sheet", type=cli.path, required=True, help="slides.tsv of the results")
+    parser.add_argument(
+        "--models", nargs="*", default=[], metavar="NAME", help="models of the results"
+    )
+    parser.add_argument(
+        "--snakefile", type=cli.path, required=True, help="the workflow that made the results"
+    )
+    parser.add_argument(
+        "--config", type=cli.path, required=True, help="its configuration, inside the folder"
+    )
+    parser.add_argument("--title", default="Slide archive", help="name of the results")
+    parser.add_argument("--licence", default="not stated", help="of the results, as a URL")
+    parser.add_argument("--snakemake", default="unknown", help="version that ran the workflow")
+    return parser
+
+
+def run(args):
+    """Copy workflow and sheet into the folder, look at every result, write the crate."""
+    import json
+    from shutil import copyfile
+
+    from overtile.provenance import read_runs
+    from overtile.reporting.crate import Crate
+    from overtile.reporting.inputs import read_sheet
+    from overtile.reporting.made import walk_results
+    from overtile.stores.digest import digest_file, digest_of_digests
+    from overtile.stores.files import write_text
+
+    slides = [slide.name for slide in read_sheet(args.sheet)]
+    workflow = args.config.parent
+    rules = sorted((args.snakefile.parent / "workflow" / "rules").glob("*.smk"))
+    version = digest_of_digests(map(digest_file, [args.snakefile, *rules]))[:16]
+    for source in (args.snakefile, args.sheet):
+        copyfile(source, workflow / source.name)
+    crate = Crate(args.title, args.licence)
+    for made in walk_results(args.results, slides, args.models, read_runs):
+        crate.add(made)
+    given = [
+        (path.relative_to(args.results).as_posix(), name, digest_file(path))
+        for path, name in (
+            (args.config, "configuration"),
+            (workflow / args.sheet.name, "sheet of slides"),
+        )
+    ]
+    inside = (workflow / args.snakefile.name).relative_to(args.results).as_posix()
+    crate.add_workflow(inside, version, given, args.snakemake)
+    text = json.dumps(crate.to_json(), indent=1, sort_keys=True, ensure_ascii=False)
+    write_text(args.crate, text + "\n")
+
+
+def main(arguments=None):
+    """Run from the command line; return the exit code."""
+    return cli.execute(build_parser(), run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

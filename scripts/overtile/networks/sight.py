@@ -1,0 +1,108 @@
+"""Whether a network may run on a GPU, and whether it may run without: a table, no surprises."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from overtile.errors import InputError
+
+MEND = (
+    "install torch's CUDA build (with conda: envs/gpu.yaml, and CONDA_OVERRIDE_CUDA=12.9 set where "
+    "the machine that makes it has no GPU), or ask for cpu"
+)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What torch, the machine and SLURM say of GPUs.
+
+    build: torch's version, and its CUDA version, None for a build without. gpus: how many torch
+    sees. has_gpu: whether the machine has one. visible: CUDA_VISIBLE_DEVICES, None if not set.
+    is_given: whether SLURM gave this job a GPU.
+    """
+
+    torch: str
+    cuda: str | None
+    gpus: int
+    has_gpu: bool
+    visible: str | None
+    is_given: bool
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether somebody said that no GPU is to be seen: CUDA reads up to the first non-GPU."""
+        first = None if self.visible is None else self.visible.split(",")[0].strip()
+        return first is not None and not (first.isdigit() or first.startswith(("GPU-", "MIG-")))
+
+
+def look() -> Sight:
+    """What this process sees."""
+    import torch
+
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return Sight(
+        torch=torch.__version__,
+        cuda=torch.version.cuda or torch.version.hip,
+        gpus=gpus,
+        has_gpu=gpus > 0 or has_nvidia_gpu(),
+        visible=os.environ.get("CUDA_VISIBLE_DEVICES"),
+        is_given=bool(os.environ.get("SLURM_JOB_GPUS") or os.environ.get("SLURM_STEP_GPUS")),
+    )
+
+
+def resolve(asked: str, sight: Sight) -> str:
+    """Where to run, "cuda" or "cpu", when asked for "auto", "cuda" or "cpu".
+
+    Raises InputError where a GPU was asked for and is not seen, and for "auto" where there is one
+    that torch cannot use: that would be hours on the processor by accident. On a machine without
+    GPU, or where CUDA_VISIBLE_DEVICES hides it, "auto" is the processor.
+    """
+    if asked == "cpu":
+        return "cpu"
+    if sight.gpus:
+        return "cuda"
+    if asked == "auto" and not sight.is_given and (sight.is_hidden or not sight.has_gpu):
+        return "cpu"
+    raise InputError(f"--device: {_reason_for_gpu(asked, sight)}, but {_reason_for_none(sight)}")
+
+
+def _reason_for_gpu(asked: str, sight: Sight) -> str:
+    if asked == "cuda":
+        return "cuda was asked for"
+    return "SLURM gave this job a GPU" if sight.is_given else "this machine has an NVIDIA GPU"
+
+
+def _reason_for_none(sight: Sight) -> str:
+    if sight.cuda is None:
+        return (
+            f"torch {sight.torch} is a build without CUDA, as comes about when the environment is "
+            f"made on a login node; {MEND}"
+        )
+    seen = f"torch {sight.torch} (CUDA {sight.cuda}) sees none"
+    if sight.is_hidden:
+        return f"CUDA_VISIBLE_DEVICES={sight.visible!r} hides all; unset it, or ask for cpu"
+    if sight.visible is not None:
+        return f"{seen} with CUDA_VISIBLE_DEVICES={sight.visible!r}; mend it, or ask for cpu"
+    if sight.has_gpu:
+        return f"{seen}; the driver may be too old for this CUDA (nvidia-smi), or ask for cpu"
+    return f"{seen} on this machine; run it where nvidia-smi lists one, or ask for cpu"
+
+
+def has_nvidia_gpu() -> bool:
+    """Whether the machine has an NVIDIA GPU, by its driver and not by torch."""
+    signs = (Path("/proc/driver/nvidia/gpus").glob("*"), Path("/dev").glob("nvidia[0-9]*"))
+    return any(map(any, signs)) or nvidia_smi_lists_one()
+
+
+def nvidia_smi_lists_one() -> bool:
+    """Whether NVIDIA's program, if installed, finds a GPU: under Windows' Linux the only sign."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return False
+    try:
+        listed = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=20).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return "GPU " in listed

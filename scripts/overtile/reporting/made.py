@@ -1,0 +1,111 @@
+"""What lies in a result folder, step by step, with the runs that made it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from overtile.reporting.crate import Made
+from overtile.stores.digest import digest_file
+from overtile.stores.files import read_json
+from overtile.stores.store import ROOT, Store, store_path
+
+Runs = Callable[[Path], list[dict]]
+
+
+def walk_results(
+    results: Path, slides: Sequence[str], models: Sequence[str], runs_of: Runs
+) -> Iterator[Made]:
+    """All finished results of some slides and models, each after what it was made from.
+
+    results: the folder. runs_of: gives the runs that made a store or folder. Files that a step
+    wrote have theirs in `runs/` of the result folder.
+    """
+    walk = _Walk(results, runs_of)
+    for slide in slides:
+        yield from walk.store(f"slides/{slide}.ome.zarr/", f"slide {slide}")
+        picture = f"slides/{slide}.ome.zarr/"
+        reference = f"{picture}labels/reference/"
+        yield from walk.store(reference, f"reference labels of {slide}", picture)
+        for target in sorted(results.glob(f"targets/*/{slide}.ome.zarr/{ROOT}")):
+            path = store_path(target).relative_to(results).as_posix() + "/"
+            yield from walk.store(path, f"labels to learn of {slide}", reference)
+    for model in models:
+        yield from walk.model(model)
+    shown = []
+    for model in models:
+        for slide in slides:
+            for made in walk.segmentation(model, slide):
+                shown.append(made.path)
+                yield made
+    yield from walk.file("report.html", "report", "write_report.json", *shown, also="scores.tsv")
+
+
+class _Walk:
+    """Finds results in one folder."""
+
+    def __init__(self, results: Path, runs_of: Runs):
+        self._results, self._runs_of = results, runs_of
+
+    def store(
+        self, path: str, name: str, *parts: str, also: str | None = None
+    ) -> Iterator[Made]:
+        """A store, if it is finished. also: a file that the same step wrote."""
+        folder = self._results / path
+        if (folder / ROOT).is_file():
+            others = self._others(also, f"objects of the {name}")
+            runs = self._runs_of(folder)
+            yield Made(path, name, Store.open(folder).digest, runs, parts, others)
+
+    def file(
+        self, path: str, name: str, record: str, *parts: str, also: str | None = None
+    ) -> Iterator[Made]:
+        """A file, if it is there. record: file of its run, in `runs/`. also: of the same run."""
+        if not (self._results / path).is_file():
+            return
+        run = self._results / "runs" / record
+        runs = [read_json(run)] if run.is_file() else []
+        others = self._others(also, f"table of the {name}")
+        yield Made(path, name, digest_file(self._results / path), runs, parts, others)
+
+    def _others(self, path: str | None, name: str) -> list[tuple[str, str, str]]:
+        file = self._results / path if path else None
+        return [(path, name, digest_file(file))] if file and file.is_file() else []
+
+    def folder(self, path: str, name: str, commit: str, *parts: str) -> Iterator[Made]:
+        """A folder, if the file is there that says that it is finished."""
+        folder = self._results / path
+        if (folder / commit).is_file():
+            digest = digest_file(folder / commit)
+            yield Made(path, name, digest, self._runs_of(folder), parts)
+
+    def model(self, model: str) -> Iterator[Made]:
+        """Plan, weight maps, folds and package of a model."""
+        base = f"models/{model}/"
+        plan = f"{base}plan.yaml"
+        weights = sorted(self._results.glob(f"weights/{model}/*.zarr/{ROOT}"))
+        maps = [store_path(root).relative_to(self._results).as_posix() + "/" for root in weights]
+        slides = [f"slides/{Path(path).stem}.ome.zarr/" for path in maps]
+        yield from self.file(plan, f"plan of {model}", f"plan_training/{model}.json", *slides)
+        for path in maps:
+            yield from self.store(path, f"weights of {Path(path).stem} for {model}", plan)
+        folds = sorted(self._results.glob(f"{base}fold*/fold.json"))
+        paths = [fold.parent.relative_to(self._results).as_posix() + "/" for fold in folds]
+        for path in paths:
+            name = f"{Path(path).name} of {model}"
+            yield from self.folder(path, name, "fold.json", plan, *slides, *maps)
+        yield from self.folder(f"{base}package/", f"model {model}", "plan.yaml", plan, *paths)
+
+    def segmentation(self, model: str, slide: str) -> Iterator[Made]:
+        """Probabilities, masks, objects and scores of one slide by one model."""
+        picture = f"slides/{slide}.ome.zarr/"
+        probabilities = f"probabilities/{model}/{slide}.ome.zarr/"
+        labels = f"{picture}labels/{model}/"
+        what = f"{slide} by {model}"
+        package = f"models/{model}/package/"
+        yield from self.store(probabilities, f"probabilities of {what}", picture, package)
+        table = f"objects/{model}/{slide}.parquet"
+        yield from self.store(labels, f"segmentation of {what}", probabilities, also=table)
+        yield from self.file(
+            *(f"scores/{model}/{slide}.json", f"scores of {what}"),
+            f"evaluate_slide/{model}/{slide}.json",
+            *(labels, f"{picture}labels/reference/"),
+        )

@@ -1,0 +1,154 @@
+"""A result folder says how it was made; the official validator agrees."""
+
+import json
+import os
+import shutil
+import subprocess
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from overtile.stores.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def validator() -> str:
+    """Python of the environment with the official validator: `make checks` makes it."""
+    default = ROOT / ".venv" / "checks" / "bin" / "python"
+    python = os.environ.get("OVERTILE_CHECKS", str(default))
+    if not Path(python).exists():
+        reason = f"no validator at {python}; run `make checks`"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return python
+
+
+@pytest.fixture(scope="module")
+def results(done, archive, packaged, tmp_path_factory) -> Path:
+    """A folder with two slides, one of them segmented and scored, as the workflow lays it out."""
+    folder = tmp_path_factory.mktemp("crate") / "results"
+    for slide in "ab":
+        shutil.copytree(archive / f"{slide}.ome.zarr", folder / "slides" / f"{slide}.ome.zarr")
+    package = folder / "models" / "unet" / "package"
+    done(
+        *("package", "--adopt", packaged / "package", "--package", package),
+        *("--plan", folder / "models" / "unet" / "plan.yaml"),
+    )
+    slide = folder / "slides" / "a.ome.zarr"
+    probabilities = folder / "probabilities" / "unet" / "a.ome.zarr"
+    labels = slide / "labels" / "unet"
+    scores = folder / "scores" / "unet" / "a.json"
+    done(
+        *("predict", "--image", slide, "--model", package, "--device", "cpu"),
+        *("--probabilities", probabilities),
+    )
+    table = folder / "objects" / "unet" / "a.parquet"
+    done("segment", "--probabilities", probabilities, "--segmentation", labels, "--objects", table)
+    done(
+        *("evaluate", "--reference", slide / "labels" / "reference", "--segmentation", labels),
+        *("--scores", scores, "--record", folder / "runs/evaluate_slide/unet/a.json"),
+    )
+    (folder / "workflow").mkdir()
+    (folder / "workflow" / "config.yaml").write_text("models: {unet: {}}\n")
+    sheet = folder.parent / "slides.tsv"
+    sheet.write_text("slide\timage\tsplit\na\ta.tif\ttest\nb\tb.tif\t\nlater\tc.tif\t\n")
+    done("crate", *flags(folder))
+    return folder
+
+
+def flags(folder: Path) -> list[object]:
+    """The command line that describes a folder."""
+    return [
+        *("--results", folder, "--crate", folder / "ro-crate-metadata.json"),
+        *("--sheet", folder.parent / "slides.tsv", "--models", "unet"),
+        *("--snakefile", ROOT / "Snakefile", "--config", folder / "workflow" / "config.yaml"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def graph(results) -> dict[str, dict]:
+    """Entities of the crate by their id."""
+    crate = json.loads((results / "ro-crate-metadata.json").read_text())
+    return {entity["@id"]: entity for entity in crate["@graph"]}
+
+
+def ids(value) -> set[str]:
+    """What a property refers to."""
+    return {one["@id"] for one in (value if isinstance(value, list) else [value])}
+
+
+def test_the_official_validator_finds_nothing_wrong(results, validator):
+    command = [validator, str(ROOT / "tests" / "crates.py"), str(results)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "0 violations" in result.stdout
+
+
+@pytest.mark.parametrize("what", ["conformsTo", "mainEntity", "license"])
+def test_the_official_validator_finds_what_is_missing(results, validator, tmp_path, what):
+    folder = shutil.copytree(results, tmp_path / "results")
+    crate = json.loads((folder / "ro-crate-metadata.json").read_text())
+    (root,) = (entity for entity in crate["@graph"] if entity["@id"] == "./")
+    del root[what]
+    (folder / "ro-crate-metadata.json").write_text(json.dumps(crate))
+    command = [validator, str(ROOT / "tests" / "crates.py"), str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 1 and "REQUIRED" in result.stdout
+
+
+def test_all_that_is_described_is_there_and_what_is_not_there_yet_is_left_out(results, graph):
+    parts = ids(graph["./"]["hasPart"])
+    inside = {path for path in parts if not path.startswith("file:")}
+    assert all((results / path).exists() for path in inside)
+    assert {"slides/a.ome.zarr/", "slides/b.ome.zarr/", "models/unet/package/"} <= inside
+    assert not any("later" in path for path in parts)
+
+
+def test_stores_have_the_digest_of_their_pixels_and_files_that_of_their_bytes(results, graph):
+    slide = Store.open(results / "slides" / "a.ome.zarr")
+    assert graph["slides/a.ome.zarr/"]["identifier"] == f"sha256:{slide.digest}"
+    for path in ("scores/unet/a.json", "objects/unet/a.parquet", "workflow/config.yaml"):
+        assert graph[path]["sha256"] == sha256((results / path).read_bytes()).hexdigest()
+
+
+def test_a_slide_leads_to_its_raw_file_as_it_was(data, graph):
+    raw = (data / "em_isbi2012" / "image" / "00.png").resolve()
+    assert graph["#run-slides/a.ome.zarr/-0"]["object"] == {"@id": raw.as_uri()}
+    assert graph[raw.as_uri()]["sha256"] == sha256(raw.read_bytes()).hexdigest()
+
+
+def test_a_score_leads_back_to_the_slide_and_the_model(graph):
+    made_by = {
+        result: entity
+        for entity in graph.values()
+        if entity["@type"] == "CreateAction" and entity["@id"] != "#workflow-run"
+        for result in ids(entity["result"])
+    }
+    waiting, found = ["scores/unet/a.json"], set()
+    while waiting:
+        path = waiting.pop()
+        found.add(path)
+        waiting += ids(made_by[path].get("object", [])) if path in made_by else []
+    assert {"slides/a.ome.zarr/", "models/unet/package/", "models/unet/plan.yaml"} <= found
+    assert "slides/b.ome.zarr/" not in found
+
+
+def test_a_run_says_command_code_versions_and_times(graph):
+    run = graph["#run-probabilities/unet/a.ome.zarr/-0"]
+    assert "predict.py --image" in run["description"]
+    assert "2000" < run["startTime"] < run["endTime"]
+    tool = graph[run["instrument"]["@id"]]
+    assert len(tool["softwareVersion"]) == 16
+    versions = [graph[library] for library in ids(tool["softwareRequirements"])]
+    assert {"python", "torch", "numpy", "zarr"} <= {library["name"] for library in versions}
+    assert all(library["softwareVersion"] for library in versions)
+
+
+def test_describing_again_gives_the_same_bytes(done, results):
+    before = (results / "ro-crate-metadata.json").read_bytes()
+    done("crate", *flags(results))
+    assert (results / "ro-crate-metadata.json").read_bytes() == before
