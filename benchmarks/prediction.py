@@ -4,16 +4,19 @@
 
 Prints Markdown tables. All rows of a table are timed in one run, with the same network, weights,
 precision and threads. MONAI (pip install monai) sees the same network, wrapped to keep its input's
-size by mirrored padding, with its default overlap of a quarter and Gaussian weights.
+size by mirrored padding, with its default overlap of a quarter and Gaussian weights, in a process
+of its own with the C library's own allocator settings, as its users run it.
 """
 
 import argparse
+import multiprocessing
 import os
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +26,7 @@ from torch.nn import functional
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from overtile.geometry.spans import plan_blocks  # noqa: E402
-from overtile.inference.memory import plan_tiling  # noqa: E402
+from overtile.inference.memory import BLOCKS_AT_ONCE, SHARD_SCALE, plan_tiling  # noqa: E402
 from overtile.inference.predict import Normalised  # noqa: E402
 from overtile.inference.predictor import QUANTISATION  # noqa: E402
 from overtile.inference.tiles import predict_block  # noqa: E402
@@ -31,11 +34,18 @@ from overtile.networks.architecture import Architecture, choose_levels  # noqa: 
 from overtile.networks.device import Device, choose_device  # noqa: E402
 from overtile.networks.fuse import ready_for_inference  # noqa: E402
 from overtile.networks.unet import UNet  # noqa: E402
+from overtile.stores.ngff import multiscale_attributes  # noqa: E402
 from overtile.stores.store import Store  # noqa: E402
 from overtile.stores.writer import StoreWriter  # noqa: E402
 
 MEMORY_GB = 4.0
+BARE_TILES = 5
 MONAI_WINDOW_PX = {2: (512, 512), 3: (96, 96, 96)}
+
+
+def seen(slide: Store) -> Normalised:
+    """What a network sees of a slide."""
+    return Normalised(slide.array, slide.mean, slide.std)
 
 
 def make_slide(folder: Path, shape: tuple[int, int, int]) -> Store:
@@ -48,16 +58,29 @@ def make_slide(folder: Path, shape: tuple[int, int, int]) -> Store:
         return rng.integers(0, 255, block.shape, np.uint8)[None], {}
 
     writer.fill("0", draw, "slide")
-    writer.commit({}, mean=[127.0], std=[70.0], pixel_size_um=None)
+    ome = multiscale_attributes(folder.name, "czyx", [(1, 1, 1)], None, is_label=False)
+    writer.commit(ome, mean=[127.0], std=[70.0], pixel_size_um=None)
     return Store.open(folder)
 
 
-def make_network(ndim: int, width: int, depth: int, device: Device):
+@dataclass(frozen=True)
+class Case:
+    """One comparison: a slide's shape (z, y, x), the network, and where it runs."""
+
+    shape: tuple[int, int, int]
+    ndim: int
+    width: int
+    depth: int
+    device: Device
+    rounds: int = 1
+
+
+def make_network(case: Case):
     """A network with random weights, ready to run, and its architecture."""
     torch.manual_seed(0)
-    pools, kernels = choose_levels(ndim, depth, (1.0,) * 3)
-    architecture = Architecture(ndim, 1, 2, width, pools, kernels)
-    return ready_for_inference(UNet(architecture), device), architecture
+    pools, kernels = choose_levels(case.ndim, case.depth, (1.0,) * 3)
+    architecture = Architecture(case.ndim, 1, 2, case.width, pools, kernels)
+    return ready_for_inference(UNet(architecture), case.device), architecture
 
 
 def quantised(network, device: Device) -> Callable[[np.ndarray], np.ndarray]:
@@ -74,23 +97,24 @@ def quantised(network, device: Device) -> Callable[[np.ndarray], np.ndarray]:
 def whole_step(slide: Store, run, architecture, tiling, folder: Path) -> None:
     """Read, predict, write: what predict.py does after its start."""
     writer = StoreWriter(folder, "benchmark", "probabilities")
-    writer.add_array("0", (architecture.classes, *slide.shape), np.uint8, "czyx")
+    shape = (architecture.classes, *slide.shape)
+    writer.add_array("0", shape, np.uint8, "czyx", SHARD_SCALE)
 
     def predict(block):
-        pixels = Normalised(slide)
+        pixels = seen(slide)
         found = predict_block(run, architecture, pixels, block, tiling.tile_px, tiling.batch_tiles)
         return found, {}
 
-    writer.fill("0", predict, "overtile", workers=2)
+    writer.fill("0", predict, "overtile", workers=BLOCKS_AT_ONCE)
 
 
-def bare_network(run, architecture, tiling, shape: tuple[int, int, int], tiles: int) -> float:
-    """Seconds that the network alone takes for a slide, from `tiles` tiles in memory."""
+def bare_network(run, architecture, tiling, shape: tuple[int, int, int]) -> float:
+    """Seconds that the network alone takes for a slide, from a few tiles in memory."""
     source, _ = architecture.sizes_for(tiling.tile_px)
     pixels = np.random.default_rng(0).normal(size=(1, 1, *source)).astype(np.float32)
     run(pixels)
     seconds = []
-    for _ in range(tiles):
+    for _ in range(BARE_TILES):
         start = time.perf_counter()
         run(pixels)
         seconds.append(time.perf_counter() - start)
@@ -98,15 +122,18 @@ def bare_network(run, architecture, tiling, shape: tuple[int, int, int], tiles: 
     return statistics.median(seconds) * len(plan_blocks(shape, edges))
 
 
-def monai_window(slide: Store, network, architecture, device: Device) -> float:
+def monai_window(folder: Path, case: Case) -> float:
     """Seconds of MONAI's sliding_window_inference, from pixels in memory to probabilities."""
     from monai.inferers import sliding_window_inference
 
+    device = case.device
+    torch.set_num_threads(device.threads)
+    network, architecture = make_network(case)
     margin = [m for m in reversed(architecture.margin_px) for _ in range(2)]
     stride = architecture.stride
 
     def same_size(x: torch.Tensor) -> torch.Tensor:
-        source, output = architecture.sizes_for(tuple(x.shape[2:]))
+        source, _ = architecture.sizes_for(tuple(x.shape[2:]))
         more = [
             s - n - 2 * m
             for s, n, m in zip(source, x.shape[2:], architecture.margin_px, strict=True)
@@ -117,47 +144,65 @@ def monai_window(slide: Store, network, architecture, device: Device) -> float:
         logits = network(functional.pad(x, pad, mode="reflect"))
         return logits[(..., *(slice(0, n) for n in x.shape[2:]))].softmax(dim=1)
 
-    assert all(n % s == 0 for n, s in zip(MONAI_WINDOW_PX[architecture.ndim], stride, strict=True))
-    pixels = np.asarray(Normalised(slide)[:])[None]
+    window = MONAI_WINDOW_PX[architecture.ndim]
+    assert all(n % s == 0 for n, s in zip(window, stride, strict=True))
+    pixels = np.asarray(seen(Store.open(folder))[:])[None]
     picture = torch.from_numpy(pixels if architecture.ndim == 3 else pixels[:, :, 0])
     with torch.inference_mode():
         start = time.perf_counter()
-        sliding_window_inference(
-            picture.to(device.torch),
-            MONAI_WINDOW_PX[architecture.ndim],
-            1,
-            same_size,
-            mode="gaussian",
-        )
+        picture = picture.to(device.torch)
+        sliding_window_inference(picture, window, 1, same_size, mode="gaussian").cpu()
         return time.perf_counter() - start
 
 
-def compare(title: str, shape: tuple[int, int, int], ndim: int, width: int, depth: int, device):
+def in_own_process(function: Callable, *arguments):
+    """What a function returns in a fresh process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def compare(case: Case) -> None:
     """One table: bare network, the whole step, and MONAI."""
-    network, architecture = make_network(ndim, width, depth, device)
-    run = quantised(network, device)
-    with tempfile.TemporaryDirectory() as folder:
-        slide = make_slide(Path(folder) / "slide.ome.zarr", shape)
-        tiling = plan_tiling(architecture, shape, 1, device, MEMORY_GB)
-        before = bare_network(run, architecture, tiling, shape, 5)
-        start = time.perf_counter()
-        whole_step(slide, run, architecture, tiling, Path(folder) / "p.ome.zarr")
-        ours = time.perf_counter() - start
-        bare = statistics.mean([before, bare_network(run, architecture, tiling, shape, 5)])
-        theirs = monai_window(slide, network, architecture, device)
-    pixels = np.prod(shape)
-    print(f"\n### {title}, width {width}, {device.precision}, {device.threads} threads\n")
-    print(f"Tiles of {tiling.tile_px} px, chosen for {MEMORY_GB} GB.\n")
-    print("| | seconds | Mpx/s | beside overtile |\n|---|---|---|---|")
-    rows = {"bare network, tiles in memory": bare, "overtile, from store to store": ours}
-    for name, seconds in {**rows, "MONAI, in memory": theirs}.items():
-        print(f"| {name} | {seconds:.1f} | {pixels / seconds / 1e6:.2f} | {seconds / ours:.2f} |")
+    network, architecture = make_network(case)
+    run = quantised(network, case.device)
+    times: dict[str, list[float]] = {"bare": [], "ours": [], "MONAI": []}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "slide.ome.zarr"
+        slide = make_slide(folder, case.shape)
+        tiling = plan_tiling(architecture, case.shape, 1, case.device, MEMORY_GB)
+        for number in range(case.rounds):
+            before = bare_network(run, architecture, tiling, case.shape)
+            start = time.perf_counter()
+            whole_step(slide, run, architecture, tiling, Path(name) / f"{number}.ome.zarr")
+            times["ours"].append(time.perf_counter() - start)
+            after = bare_network(run, architecture, tiling, case.shape)
+            times["bare"].append((before + after) / 2)
+            times["MONAI"].append(in_own_process(monai_window, folder, case))
+    title = "Slide" if case.ndim == 2 else "Volume"
+    edges, tile_px = (" x ".join(map(str, n)) for n in (case.shape[-case.ndim :], tiling.tile_px))
+    print(f"\n### {title} of {edges} px\n")
+    print(
+        f"Width {case.width}, depth {case.depth}, {case.device.precision}, {case.device.threads} "
+        f"threads; tiles of {tile_px} px, chosen for {MEMORY_GB:g} GB; medians of {case.rounds} "
+        "rounds.\n"
+    )
+    print("| | seconds | Mpx/s | time beside overtile |\n|---|---|---|---|")
+    ours = statistics.median(times["ours"])
+    names = {
+        "bare": "bare network, tiles in memory",
+        "ours": "overtile, from store to store",
+        "MONAI": f"MONAI, in memory, windows of {MONAI_WINDOW_PX[case.ndim][0]} px",
+    }
+    for key, text in names.items():
+        seconds = statistics.median(times[key])
+        rate = np.prod(case.shape) / seconds / 1e6
+        print(f"| {text} | {seconds:.1f} | {rate:.2f} | {seconds / ours:.2f} |")
     sys.stdout.flush()
 
 
 def paper_tile(device: Device) -> None:
     """A 512 x 512 picture through the paper's network of 31 million parameters."""
-    network, architecture = make_network(2, 64, 4, device)
+    network, architecture = make_network(Case((1, 512, 512), 2, 64, 4, device))
     source, _ = architecture.sizes_for((512, 512))
     pixels = torch.randn(1, 1, *source)
     seconds = []
@@ -178,15 +223,15 @@ def main() -> None:
     parser.add_argument("--edge-px", type=int, default=8192, help="of the slide")
     parser.add_argument("--volume-px", type=int, nargs=3, default=(256, 1024, 1024))
     parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     args = parser.parse_args()
     device = choose_device(args.device, args.precision, os.cpu_count() or 1)
     paper_tile(device)
-    edge = args.edge_px
-    compare(f"Slide of {edge} x {edge} px", (1, edge, edge), 2, args.width, 4, device)
-    volume = tuple(args.volume_px)
-    compare(f"Volume of {volume} px", volume, 3, args.width // 2, 2, device)
+    slide = (1, args.edge_px, args.edge_px)
+    compare(Case(slide, 2, args.width, 4, device, args.rounds))
+    compare(Case(tuple(args.volume_px), 3, args.width // 2, 2, device, args.rounds))
 
 
 if __name__ == "__main__":

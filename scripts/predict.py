@@ -46,9 +46,10 @@ def build_parser():
     )
     parser.add_argument(
         "--pixel-size",
-        choices=("refuse", "ignore"),
+        choices=("refuse", "resample", "ignore"),
         default="refuse",
-        help="what to do with a slide of another pixel size than the training slides",
+        help="what to do with a slide whose pixels are 1.2 times larger or smaller than those of "
+        "all training slides; resample: predict it at their size, and bring the result back",
     )
     parser.add_argument(
         "--memory-gb", type=cli.positive, default=4.0, help="of the host, and of a GPU"
@@ -85,13 +86,14 @@ def run(args):
     from dataclasses import asdict
 
     from overtile.code_digest import code_digest
+    from overtile.inference.blend import blending_tile_px
     from overtile.inference.cluster import open_cluster
     from overtile.inference.foreground import find_foreground, own_foreground
     from overtile.inference.memory import plan_tiling
+    from overtile.inference.pixel_size import choose_scaling, refuse_others
     from overtile.inference.predict import (
         Prediction,
         load_predictor,
-        refuse_others,
         write_prediction,
     )
     from overtile.inference.predictor import Wanted
@@ -99,19 +101,25 @@ def run(args):
     from overtile.stores.digest import digest_of
     from overtile.stores.plain import open_labels
     from overtile.stores.store import Store, store_path
+    from overtile.stores.undamaged import refuse_incomplete
 
     image = Store.open(args.image.resolve(), "picture")
+    refuse_incomplete(image)
     here = args.workers if args.cluster == "local" else 0
     device = choose_device(args.device, args.precision, args.threads, here)
     wanted = Wanted(args.keep, args.test_time_augmentation, args.uncertainty)
     packages = tuple(path.resolve() for path in args.model)
     predictor = load_predictor(packages, device, wanted)
-    refuse_others(image, predictor.plan, args.pixel_size)
+    refuse_others(image, predictor.plan)
+    scaling = choose_scaling(image, predictor.plan, args.pixel_size)
+    seen_px = scaling.shape if scaling else image.shape
+    architecture = predictor.architecture
+    tile_px = [args.block_px] * architecture.ndim if args.block_px else None
+    if not architecture.is_exact:
+        tile_px = blending_tile_px(predictor.plan, args.block_px)
     tiling = plan_tiling(
-        predictor.architecture, image.shape, predictor.members, device, args.memory_gb
+        *(architecture, seen_px, predictor.members, device, args.memory_gb, tile_px)
     )
-    if args.block_px:
-        tiling = tiling.with_edge(args.block_px)
     with ExitStack() as stack:
         mask = stack.enter_context(open_labels(args.mask, "binary")) if args.mask else None
         foreground = (
@@ -122,12 +130,13 @@ def run(args):
         looked_at = mask.digest if mask else [args.background, args.fill_value]
         key = digest_of(
             *(image.digest, predictor.digests, asdict(wanted), tiling.tile_px, looked_at),
-            *(device.torch.type, device.precision, code_digest(__file__)),
+            *(device.torch.type, device.precision, scaling and scaling.ratio),
+            code_digest(__file__),
         )
         client = stack.enter_context(
             open_cluster(args.cluster, args.workers, device, args.memory_gb, args.slurm_flags)
         )
-        prediction = Prediction(image, packages, device, wanted, tiling, foreground)
+        prediction = Prediction(image, packages, device, wanted, tiling, foreground, scaling)
         folder = store_path(args.probabilities).resolve()
         say_device(device, args.device)
         write_prediction(prediction, folder, key, client, wanted=asdict(wanted))

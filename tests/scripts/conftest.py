@@ -92,14 +92,14 @@ def packaged(done, planned, train_command, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def wide(done, data, tmp_path_factory) -> Path:
-    """A slide of six shards: EM slices side by side."""
+    """A slide of nine shards, four when predicted: EM slices side by side."""
     from overtile.images.opening import open_raw
 
     folder = tmp_path_factory.mktemp("wide")
     files = [data / "em_isbi2012" / "image" / f"{number:02d}.png" for number in range(12)]
     tiles = [np.asarray(open_raw(file).array) for file in files]
-    rows = [tiles[start : start + 4] for start in (0, 4, 8)]
-    tifffile.imwrite(folder / "wide.tif", np.block(rows)[:1500, :2030], tile=(256, 256))
+    rows = [[tiles[(5 * row + column) % 12] for column in range(5)] for row in range(5)]
+    tifffile.imwrite(folder / "wide.tif", np.block(rows)[:2200, :2350], tile=(256, 256))
     done("ingest", "--image", folder / "wide.tif", "--store", folder / "wide.ome.zarr")
     return folder / "wide.ome.zarr"
 

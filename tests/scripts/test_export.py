@@ -208,6 +208,31 @@ def test_a_tiff_is_tiled_and_compressed_and_reads_back_equal(done, tmp_path, sha
     np.testing.assert_array_equal(written.reshape(shape), expected)
 
 
+@pytest.mark.parametrize(
+    ("shape", "size", "levels"),
+    [
+        ((1, 700, 1100), (2, 0.5, 0.5), 4),
+        ((3, 600, 70), (2, 0.5, 0.5), 3),
+        ((40, 40, 1100), (2, 0.5, 0.5), 3),
+    ],
+)
+def test_a_tiff_has_the_smaller_copies_of_its_store_as_far_as_they_have_all_planes(
+    done, tmp_path, shape, size, levels
+):
+    labels = np.random.default_rng(0).integers(0, 5, shape).astype(np.uint8)
+    flags = ("--kind", "instances", "--pixel-size-um", *size)
+    store = store_of(done, labels, tmp_path, *flags)
+    done("export", "--segmentation", store.path, "--tiff", tmp_path / "o.tif")
+    with tifffile.TiffFile(tmp_path / "o.tif") as file:
+        assert len(file.pages) == shape[0]
+        (series,) = file.series
+        written = [level.asarray() for level in series.levels]
+    assert len(written) == levels
+    for number, level in enumerate(written):
+        stored = store.level(number)[:]
+        np.testing.assert_array_equal(level.reshape(stored.shape), stored)
+
+
 def test_without_a_file_to_write_there_is_one_line(step, labels, tmp_path):
     result = step("export", "--segmentation", labels, cwd=tmp_path)
     assert result.returncode == 1

@@ -12,10 +12,15 @@ import pytest
 import tifffile
 import torch
 import yaml
+import zarr
 from predict import main
 
 from overtile.images.raw import RawImage
+from overtile.inference.foreground import MARGIN_PX, SQUARE_PX
+from overtile.inference.resampled import Scaling, bring_back
+from overtile.inference.seams import seam_score
 from overtile.stores.ingest import write_picture
+from overtile.stores.pieces import whole
 from overtile.stores.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -182,17 +187,22 @@ def specimen(planned, tmp_path_factory) -> tuple[Path, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    "flags", [("--background", "otsu"), ("--background", "fill", "--fill-value", "230")]
+    ("flags", "reach_px"),
+    [
+        (("--background", "otsu"), MARGIN_PX + 1),
+        (("--background", "fill", "--fill-value", "230"), SQUARE_PX),
+    ],
 )
 def test_background_costs_nothing_and_foreground_is_what_it_was(
-    predicted, specimen, tmp_path, flags
+    predicted, specimen, tmp_path, flags, reach_px
 ):
     slide, inside = specimen
     full = predicted(tmp_path / "full.ome.zarr", image=slide)
     store = predicted(tmp_path / "p.ome.zarr", *flags, image=slide)
     found, expected = pixels_of(store), pixels_of(full)
     left_out = (found == BACKGROUND).all(axis=0)
-    assert left_out[:, :137].all() and left_out[:, :, 363:].all()
+    assert left_out[:, : 140 - reach_px].all() and left_out[:, 340 + reach_px :].all()
+    assert left_out[:, :, : 100 - reach_px].all() and left_out[:, :, 360 + reach_px :].all()
     changed = (found != expected).any(axis=0)
     assert not (changed & ~left_out).any()
     assert not changed[inside].mean() > 0.1  # what is as bright as the glass, amid the piece
@@ -307,10 +317,217 @@ def test_a_slide_of_another_pixel_size_is_refused_in_one_line_unless_told_to_ign
     if is_refused:
         assert len(lines) == 1
         assert f"s.ome.zarr: pixels are {size[1]:g} x {size[2]:g} um" in lines[0]
-        assert "trained on 0.5 x 0.5 to 0.6 x 0.6 um; resample the slide, or set" in lines[0]
+        assert "trained on 0.5 x 0.5 to 0.6 x 0.6 um; set prediction.pixel_size" in lines[0]
+        assert "to resample, or to ignore" in lines[0]
         assert not target.exists()
         assert here(*flags, "--pixel-size", "ignore") == 0
     assert (target / "zarr.json").exists()
+
+
+MODEL_UM = (0.5 * 0.6 * 0.5) ** (1 / 3)
+"""Geometric mean of the training slides' pixel edges, as changed above."""
+
+
+@pytest.fixture(scope="module")
+def enlarged(planned, tmp_path_factory) -> Path:
+    """The EM slice with each pixel cut into 2 x 2, so that its pixels are half the model's."""
+    pixels = np.kron(Store.open(planned / "a.ome.zarr").array[:], np.ones((1, 1, 2, 2), np.uint8))
+    store = tmp_path_factory.mktemp("enlarged") / "s.ome.zarr"
+    raw = RawImage(Path("s.tif"), pixels, (0, 1, 2, 3), None)
+    write_picture(raw, store, "k", (1.0, MODEL_UM / 2, MODEL_UM / 2), None)
+    return store
+
+
+@pytest.fixture(scope="module")
+def resampled(here, enlarged, of_half_a_micrometre):
+    """Predict the enlarged slice at the model's pixel size, in tiles of 128 px or as told."""
+
+    def run(target: Path, *more: object) -> Store:
+        flags = ("--image", enlarged, "--model", of_half_a_micrometre, "--probabilities", target)
+        tiles = () if "--block-px" in more else ("--block-px", 128)
+        setting = () if "--pixel-size" in more else ("--pixel-size", "resample")
+        assert here(*flags, *tiles, *setting, *more) == 0
+        return Store.open(target)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def plain_resampled(resampled, tmp_path_factory) -> Store:
+    """The enlarged slice predicted without anything else."""
+    return resampled(tmp_path_factory.mktemp("resampled") / "p.ome.zarr")
+
+
+ENLARGED = Scaling((1, 1024, 1024), (1.0, 2.0, 2.0))
+
+
+def test_a_slide_of_half_the_pixel_size_is_predicted_as_if_it_had_the_models(
+    plain, plain_resampled
+):
+    store = plain_resampled
+    expected = bring_back(plain.array[:], ENLARGED, whole(ENLARGED.slide_px), "probabilities")
+    assert np.abs(pixels_of(store) - expected).max() <= 1
+    assert store.shape == (1, 1024, 1024)
+    told = store.attributes
+    assert told["pixel_size_um"][1:] == [MODEL_UM / 2] * 2
+    assert told["predicted_um"] == [1.0, *[pytest.approx(MODEL_UM, rel=1e-5)] * 2]
+    assert plain.attributes["predicted_um"] is None
+    for name in ("tiles", "tiles_computed"):
+        assert told[name] == plain.attributes[name] == 16
+    assert told["seams"]["score"] == pytest.approx(plain.attributes["seams"]["score"], abs=0.01)
+    assert not (store.path / "work").exists()
+
+
+def test_resampled_prediction_has_no_seams_at_borders_of_tiles_and_shards(plain_resampled):
+    # Between two interpolated pixels of one interval steps are larger than across a pixel's centre.
+    alike = [set(), set(range(2, 1024, 2)), set(range(2, 1024, 2))]
+    borders = [set(), {256, 512, 768}, {256, 512, 768}]
+    across, elsewhere = (
+        seam_score(plain_resampled.array, which)["across"] for which in (borders, alike)
+    )
+    assert 0.9 < across / elsewhere < 1.1
+
+
+def test_tiles_of_a_resampled_slide_change_no_probability_by_more_than_one_step(
+    resampled, plain_resampled, tmp_path
+):
+    other = resampled(tmp_path / "p.ome.zarr", "--block-px", 60)
+    assert other.attributes["tiles"] > 16
+    assert np.abs(pixels_of(other) - pixels_of(plain_resampled)).max() <= 1
+
+
+def test_classes_of_a_resampled_slide_are_those_of_the_nearest_pixel(
+    predicted, resampled, tmp_path
+):
+    flags = ("--keep", "classes", "--uncertainty", "--test-time-augmentation", "flips")
+    small = predicted(tmp_path / "small.ome.zarr", *flags)
+    large = resampled(tmp_path / "large.ome.zarr", *flags)
+    nearest = np.kron(pixels_of(small)[0], np.ones((1, 2, 2), int))
+    assert (pixels_of(large)[0] != nearest).mean() < 1e-4  # a tie may fall either way
+    spread = bring_back(small.array[:], ENLARGED, whole(ENLARGED.slide_px), "classes")[1]
+    assert np.abs(pixels_of(large)[1] - spread).max() <= 1
+
+
+def test_a_mask_over_a_resampled_slide_leaves_the_rest_as_it_was(
+    resampled, plain_resampled, tmp_path
+):
+    pixels = np.zeros((1024, 1024), np.uint8)
+    pixels[255:257, 300:700] = 1  # from the last row of one row of tiles to the first of the next
+    pixels[900, 20] = 1
+    tifffile.imwrite(tmp_path / "mask.tif", pixels)
+    store = resampled(tmp_path / "p.ome.zarr", "--mask", tmp_path / "mask.tif")
+    expected = np.where(pixels > 0, pixels_of(plain_resampled), BACKGROUND)
+    assert np.abs(pixels_of(store) - expected).max() <= 1
+    assert store.attributes["tiles"] == 16
+    assert store.attributes["tiles_computed"] == 2 * 2 + 1
+
+
+def test_settings_of_pixel_size_never_mix_and_finished_work_is_not_done_again(
+    resampled, plain_resampled, tmp_path, monkeypatch
+):
+    folder = tmp_path / "p.ome.zarr"
+    ignored = resampled(folder, "--pixel-size", "ignore")
+    assert ignored.attributes["tiles"] == 64
+    assert np.abs(pixels_of(ignored) - pixels_of(plain_resampled)).max() > 20
+    (folder / "zarr.json").unlink()  # as after a kill
+    resampled(folder)
+    assert contents(folder) == contents(plain_resampled.path)
+
+    def fail(*arguments):
+        raise AssertionError("something finished was computed again")
+
+    monkeypatch.setattr("overtile.inference.predict.Prediction.seen_block", fail)
+    monkeypatch.setattr("overtile.inference.resampled.Resampled.statistics", fail)
+    resampled(folder)
+    assert contents(folder) == contents(plain_resampled.path)
+
+
+def test_a_resampled_prediction_that_stops_amid_its_way_back_goes_on_from_there(
+    resampled, plain_resampled, tmp_path, monkeypatch
+):
+    folder = tmp_path / "p.ome.zarr"
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("overtile.inference.predict.Prediction.block_from", stop)
+        resampled(folder)
+    assert (folder / "work").exists() and not (folder / "zarr.json").exists()
+    monkeypatch.setattr("overtile.inference.predict.Prediction.seen_block", stop)
+    resampled(folder)
+    assert contents(folder) == contents(plain_resampled.path)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (None, ["s.ome.zarr: has no pixel size", "pixel_size_um in the sheet"]),
+        ((1.0, 0.001, 0.001), ["pixels are 0.001 x 0.001 um", "check the unit"]),
+    ],
+)
+def test_a_slide_that_cannot_be_resampled_is_one_line(
+    here, of_half_a_micrometre, tmp_path, capsys, size, words
+):
+    raw = RawImage(Path("s.tif"), np.zeros((1, 1, 9, 9), np.uint8), (0, 1, 2, 3), None)
+    write_picture(raw, tmp_path / "s.ome.zarr", "k", size, None)
+    flags = ("--image", tmp_path / "s.ome.zarr", "--model", of_half_a_micrometre)
+    capsys.readouterr()
+    flags = (*flags, "--probabilities", tmp_path / "p", "--pixel-size", "resample")
+    assert here(*flags) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert all(word in line for word in words), line
+    assert not (tmp_path / "p").exists()
+
+
+def _put_nan(store: Path) -> None:
+    zarr.open_array(store / "0", mode="r+")[0, 0, 30, 31] = np.nan
+
+
+def _lose_shard(store: Path) -> None:
+    (store / "0" / "c" / "0" / "0" / "0" / "0").unlink()
+
+
+def _cut_shard(store: Path) -> None:
+    shard = store / "0" / "c" / "0" / "0" / "0" / "0"
+    shard.write_bytes(shard.read_bytes()[:100])
+
+
+def _lose_level(store: Path) -> None:
+    shutil.rmtree(store / "0")
+
+
+def _lose_root(store: Path) -> None:
+    (store / "zarr.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (_put_nan, "has NaN or infinite pixels near (z, y, x) = (0, 0, 0)"),
+        (_lose_shard, "its file 0/c/0.0.0 is lost"),
+        (_cut_shard, "has a damaged file"),
+        (_lose_level, "its pyramid level 0 is missing"),
+        (_lose_root, "no finished store here"),
+    ],
+)
+@pytest.mark.parametrize("setting", ["ignore", "resample"])
+def test_a_spoilt_store_is_one_line_and_nothing_is_said_to_be_finished(
+    here, of_half_a_micrometre, tmp_path, capsys, spoil, words, setting
+):
+    slide = tmp_path / "s.ome.zarr"
+    pixels = np.random.default_rng(0).normal(size=(1, 1, 50, 60)).astype(np.float32)
+    raw = RawImage(Path("s.tif"), pixels, (0, 1, 2, 3), None)
+    write_picture(raw, slide, "k", (1.0, MODEL_UM / 1.5, MODEL_UM / 1.5), None)
+    spoil(slide)
+    target = tmp_path / "p.ome.zarr"
+    flags = ("--image", slide, "--model", of_half_a_micrometre, "--probabilities", target)
+    capsys.readouterr()
+    assert here(*flags, "--pixel-size", setting) == 1
+    lines = [s for s in capsys.readouterr().err.splitlines() if s.startswith("predict.py: ")]
+    assert len(lines) == 1
+    assert f"{slide}: " in lines[0] and words in lines[0]
+    assert not (target / "zarr.json").exists()
 
 
 def test_little_memory_takes_longer_and_gives_the_same(predicted, plain, tmp_path):

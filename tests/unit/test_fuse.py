@@ -9,6 +9,7 @@ from overtile.networks.architecture import Architecture, choose_levels
 from overtile.networks.device import Device
 from overtile.networks.fuse import ready_for_inference
 from overtile.networks.unet import NORM, UNet
+from overtile.training.settings import NORMS
 
 CUBIC = (1.0, 1.0, 1.0)
 CASES = [(2, 2, CUBIC), (2, 1, (1.0, 1.0, 2.5)), (3, 1, CUBIC), (3, 2, (3.0, 1.0, 1.0))]
@@ -21,9 +22,10 @@ def make_network(ndim, depth, spacing, norm):
     network = UNet(a)
     with torch.no_grad():
         for module in network.modules():
-            if hasattr(module, "running_mean"):
-                module.running_mean.normal_()
-                module.running_var.uniform_(0.3, 3)
+            if isinstance(module, (*NORM["batch"].values(), *NORM["instance"].values())):
+                if module.track_running_stats:
+                    module.running_mean.normal_()
+                    module.running_var.uniform_(0.3, 3)
                 module.weight.uniform_(0.3, 2)
             if getattr(module, "bias", None) is not None:
                 module.bias.normal_(std=0.3)
@@ -43,7 +45,7 @@ def after(network, x, precision):
 
 
 @pytest.mark.parametrize(("ndim", "depth", "spacing"), CASES)
-@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize("norm", NORMS)
 def test_logits_stay_as_they_were_within_rounding(ndim, depth, spacing, norm):
     network, x = make_network(ndim, depth, spacing, norm)
     expected = before(network, x)
@@ -57,16 +59,29 @@ def test_logits_stay_as_they_were_within_rounding(ndim, depth, spacing, norm):
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_batch_normalisation_is_gone_and_nothing_is_dropped_out(ndim):
     network, x = make_network(ndim, 1, CUBIC, "batch")
-    assert any(isinstance(m, tuple(NORM.values())) for m in network.modules())
+    assert any(isinstance(m, tuple(NORM["batch"].values())) for m in network.modules())
     found, ready = after(network, x, "fp32")
-    assert not any(isinstance(m, tuple(NORM.values())) for m in ready.modules())
+    assert not any(isinstance(m, tuple(NORM["batch"].values())) for m in ready.modules())
     assert not any(m.training for m in ready.modules())
     with torch.inference_mode():
         assert torch.equal(ready(x), found)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
-@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_instance_normalisation_stays_with_its_scales_and_shifts(ndim):
+    network, x = make_network(ndim, 1, CUBIC, "instance")
+    _, ready = after(network, x, "fp32")
+    kept = [m for m in ready.modules() if isinstance(m, NORM["instance"][ndim])]
+    assert len(kept) == 6
+    assert all(m.affine and not m.track_running_stats for m in kept)
+    # Statistics are those of each tile alone: not of its neighbours in a batch.
+    with torch.inference_mode():
+        torch.testing.assert_close(ready(x)[:1], ready(x[:1]), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(ready(3 * x + 2), ready(x), atol=1e-2, rtol=1e-2)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("norm", NORMS)
 def test_bf16_gives_float32_near_the_truth(ndim, norm):
     network, x = make_network(ndim, 1, CUBIC, norm)
     expected = before(network, x)

@@ -1,9 +1,11 @@
 """The journal keeps what is finished under its key, and nothing else."""
 
+import time
 from threading import Thread
 
 import pytest
 
+from overtile.errors import InputError
 from overtile.stores.journal import NAME, Journal
 
 
@@ -74,3 +76,69 @@ def test_threads_append_whole_lines(tmp_path):
         thread.join()
     again = Journal(tmp_path, "k", "labels")
     assert all(again.get(f"{name}/{n}")["n"] == n for name in "abcd" for n in range(50))
+
+
+@pytest.mark.parametrize("line", ["1\n", "null\n", "[]\n", '{"n": 1}\n'])
+def test_a_line_that_is_no_record_is_ignored(tmp_path, line):
+    journal = started(tmp_path)
+    journal.append("a", {})
+    with (tmp_path / NAME).open("a") as file:
+        file.write(line)
+    journal.append("b", {})
+    again = started(tmp_path)
+    assert [again.get(block) is not None for block in "ab"] == [True, True]
+    (tmp_path / NAME).write_text(line)
+    assert Journal.holder(tmp_path) == ""
+
+
+def test_a_record_after_one_that_a_full_disk_cut_short_costs_no_other(tmp_path):
+    journal = started(tmp_path)
+    journal.append("a", {"n": 1})
+    with (tmp_path / NAME).open("a") as file:
+        file.write('{"block": "b", "n')
+    journal.append("c", {"n": 3})
+    journal.append("d", {"n": 4})
+    again = started(tmp_path)
+    assert [again.get(block) is not None for block in "abcd"] == [True, False, False, True]
+
+
+def test_a_void_journal_vouches_for_nothing_and_still_says_what_its_store_holds(tmp_path):
+    journal = started(tmp_path)
+    journal.append("a", {})
+    journal.void()
+    assert Journal(tmp_path, "k", "labels").is_fresh
+    assert Journal.holder(tmp_path) == "labels"
+
+
+def test_a_run_whose_store_another_has_taken_notes_nothing_more(tmp_path):
+    lost = started(tmp_path, "old")
+    new = started(tmp_path, "new")
+    with pytest.raises(InputError, match=f"{tmp_path}: another run"):
+        lost.append("a", {})
+    new.append("b", {})
+    assert Journal(tmp_path, "new", "labels").get("a") is None
+    (tmp_path / NAME).unlink()
+    with pytest.raises(InputError, match=f"{tmp_path}: another run"):
+        new.append("c", {})
+
+
+def test_the_hundred_thousandth_record_costs_no_more_than_the_first(tmp_path):
+    journal = started(tmp_path)
+
+    def seconds_of_500(name):
+        began = time.perf_counter()
+        for n in range(500):
+            journal.append(f"{name}/{n}", {"sha256": "0" * 64})
+        return time.perf_counter() - began
+
+    first = min(seconds_of_500(f"first{n}") for n in range(3))
+    records = {f"0/0.0.{n}": {"block": f"0/0.0.{n}", "sha256": "0" * 64} for n in range(100_000)}
+    journal._records |= records
+    journal.start()
+    last = min(seconds_of_500(f"last{n}") for n in range(3))
+    assert last < 5 * first + 0.1
+    began = time.perf_counter()
+    again = Journal(tmp_path, "k", "labels")
+    assert time.perf_counter() - began < 10
+    assert again.get("0/0.0.99999") == records["0/0.0.99999"]
+    assert again.get("last2/499") is not None

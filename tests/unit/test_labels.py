@@ -193,6 +193,16 @@ def test_instances_that_reach_over_shards_are_counted_once(tmp_path, monkeypatch
     assert reference(labels, tmp_path / "r").attributes["objects"] == 2
 
 
+def test_the_journal_does_not_grow_with_the_number_of_instances(tmp_path):
+    sizes = set()
+    for count in (1, 80):
+        labels = np.arange(80, dtype=np.uint32).reshape(40, 2) % count + 1
+        store = reference(labels, tmp_path / str(count))
+        assert store.attributes["objects"] == count
+        sizes.add((store.path / "journal.jsonl").stat().st_size)
+    assert len(sizes) == 1
+
+
 def test_a_plain_picture_is_read_as_if_it_were_a_store(tmp_path):
     import tifffile
 

@@ -79,12 +79,16 @@ def assert_as_scikit_image_measures(found: pa.Table, labels: np.ndarray, size=No
         assert row["touches_border"] is touches
         unit = "um3" if is_volume else "um2"
         if size is None:
-            assert row[f"{extent}_{unit}"] is None and row["centroid_x_um"] is None
+            assert row[f"{extent}_{unit}"] is None
+            assert row["centroid_x_um"] is None and row["x0_um"] is None
         else:
             edges = size[-n:]
             assert row[f"{extent}_{unit}"] == pytest.approx(region.area * np.prod(edges))
             in_um = [row[f"centroid_{a}_um"] for a in axes]
             assert in_um == pytest.approx([c * e for c, e in zip(centre, edges, strict=True)])
+            box_um = [row[f"{a}{end}_um"] for end in (0, 1) for a in axes]
+            expected = [p * e for p, e in zip(region.bbox, (*edges, *edges), strict=True)]
+            assert box_um == pytest.approx(expected)
 
 
 pictures = naive.labels([(1,), (1, 2, 9, 14), (1, 3, 10, 15)], 6)
@@ -135,13 +139,15 @@ def test_a_picture_has_no_z_and_a_volume_has():
     assert names((1, 5, 5)) == [
         *("id", "class", "area_px", "area_um2"),
         *("centroid_y_px", "centroid_x_px", "centroid_y_um", "centroid_x_um"),
-        *("y0_px", "x0_px", "y1_px", "x1_px", "mean_probability", "touches_border"),
+        *("y0_px", "x0_px", "y1_px", "x1_px", "y0_um", "x0_um", "y1_um", "x1_um"),
+        *("mean_probability", "touches_border"),
     ]
     assert names((2, 5, 5)) == [
         *("id", "class", "volume_px", "volume_um3"),
         *("centroid_z_px", "centroid_y_px", "centroid_x_px"),
         *("centroid_z_um", "centroid_y_um", "centroid_x_um"),
         *("z0_px", "y0_px", "x0_px", "z1_px", "y1_px", "x1_px"),
+        *("z0_um", "y0_um", "x0_um", "z1_um", "y1_um", "x1_um"),
         *("mean_probability", "touches_border"),
     ]
 

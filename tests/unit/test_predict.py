@@ -11,15 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overtile.geometry.spans import Block, plan_blocks, read_mirrored
-from overtile.inference.tiles import (
-    TileTooLarge,
-    batches,
-    predict_block,
-    predict_box,
-    tile_grid,
-)
+from overtile.inference.grid import TileTooLarge, batches, tile_grid
+from overtile.inference.tiles import predict_block, predict_box
 from overtile.networks.architecture import Architecture, choose_levels
 from overtile.networks.unet import UNet
+from overtile.training.settings import NORMS
 
 MANY = 64
 """Tiles at once: tiny ones are predicted sooner together."""
@@ -41,7 +37,7 @@ def make_network(ndim, depth, norm="none", spacing=(1.0, 1.0, 1.0), channels=1):
     a = Architecture(ndim, channels, 3, 4, pools, kernels, norm=norm)
     network = UNet(a)
     for module in network.modules():
-        if hasattr(module, "running_mean"):
+        if getattr(module, "running_mean", None) is not None:
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)
     network.eval()
@@ -84,9 +80,10 @@ def test_tiles_of_a_picture_equal_the_whole(shape, norm, tile_px):
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (3.0, 1.0, 1.0)])
+@pytest.mark.parametrize("norm", ["none", "batch"])
 @pytest.mark.parametrize("tile_px", [4, 9, 100])
-def test_tiles_of_a_volume_equal_the_whole(spacing, tile_px):
-    run, a = make_network(3, 2, spacing=spacing, channels=2)
+def test_tiles_of_a_volume_equal_the_whole(spacing, norm, tile_px):
+    run, a = make_network(3, 2, norm, spacing, channels=2)
     volume = np.random.default_rng(1).normal(size=(2, 9, 14, 23)).astype(np.float32)
     (block,) = plan_blocks(volume.shape[1:], volume.shape[1:])
     tiled = predict_block(run, a, volume, block, (tile_px,) * 3, MANY)
@@ -107,6 +104,17 @@ def test_a_shift_that_is_no_multiple_of_the_stride_would_be_seen():
     picture = np.random.default_rng(3).normal(size=(1, 1, 64, 64)).astype(np.float32)
     shifted = whole(run, a, picture[..., 1:])
     assert np.abs(whole(run, a, picture)[..., 21:40] - shifted[..., 20:39]).max() > 1e-4
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_network_says_that_it_is_exact_if_and_only_if_its_tiles_equal_the_whole(ndim, norm):
+    run, a = make_network(ndim, 1, norm)
+    picture = np.random.default_rng(4).normal(size=(1, 1, *(24,) * ndim)).astype(np.float32)
+    leading, start, stop = (0,), (0,) * ndim, (24,) * ndim
+    tiles = predict_box(run, a, picture, leading, start, stop, (8,) * ndim, MANY)
+    at_once = predict_box(run, a, picture, leading, start, stop, stop)
+    assert a.is_exact == (np.abs(tiles - at_once).max() < 1e-5)
 
 
 PICTURES = st.tuples(st.integers(1, 3), st.integers(1, 40), st.integers(1, 40))

@@ -11,14 +11,17 @@ import torch
 
 from overtile.errors import InputError
 from overtile.geometry.spans import Block
+from overtile.inference.blend import blend_box
+from overtile.inference.grid import TileTooLarge
 from overtile.inference.package import write_package
 from overtile.inference.predictor import Predictor, Wanted
-from overtile.inference.tiles import TileTooLarge, predict_block
+from overtile.inference.tiles import predict_block
 from overtile.networks.architecture import Architecture, choose_levels
 from overtile.networks.device import Device
 from overtile.networks.unet import UNet
 from overtile.networks.weights import save_weights
 from overtile.stores.digest import digest_file
+from overtile.training.settings import NORMS
 
 CPU = Device(torch.device("cpu"), "fp32", threads=1)
 STEP = 1 / 510 + 1e-6
@@ -48,7 +51,7 @@ def make(tmp_path):
             torch.manual_seed(10 * seed + fold)
             network = UNet(a)
             for module in network.modules():
-                if hasattr(module, "running_mean"):
+                if getattr(module, "running_mean", None) is not None:
                     module.running_mean.normal_()
                     module.running_var.uniform_(0.5, 2)
             change(network, fold)
@@ -113,7 +116,7 @@ SYMMETRIES = [
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
-@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize("norm", NORMS)
 def test_one_network_gives_its_softmax_to_half_a_step(make, ndim, norm):
     a = architecture(ndim, norm=norm)
     package, networks = make(a)
@@ -208,6 +211,62 @@ def test_tiles_equal_the_whole_with_symmetries_too(make, kind, shape):
     predictor = Predictor([package], CPU, Wanted(symmetries=kind, uncertainty=True))
     picture = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
     assert np.abs(whole(predictor, picture, 6, 3) - whole(predictor, picture)).max() <= 1
+
+
+@pytest.mark.parametrize("uncertainty", [False, True])
+@pytest.mark.parametrize("keep", ["probabilities", "classes"])
+@pytest.mark.parametrize("shape", [(1, 21, 34), (5, 9, 14)])
+def test_probabilities_and_uncertainty_are_blended_before_they_are_rounded(
+    make, shape, keep, uncertainty
+):
+    a = architecture(2 if shape[0] == 1 else 3, norm="instance")
+    package, networks = make(a, members=2)
+    predictor = Predictor([package], CPU, Wanted(keep, "flips", uncertainty))
+    picture = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
+
+    def values(pixels):
+        all_of_them = naive(networks, pixels, flips=True)
+        spread = np.sqrt(all_of_them.var(axis=0).sum(axis=1, keepdims=True) / 2)
+        return np.concatenate([all_of_them.mean(axis=0), spread], axis=1).astype(np.float32)
+
+    leading, box = (0,) * (3 - a.ndim), shape[-a.ndim :]
+    expected = blend_box(values, a, picture, leading, (0,) * a.ndim, box, (6,) * a.ndim)
+    expected = expected.reshape(-1, *shape)
+    found = whole(predictor, picture, 6, 3)
+    assert len(found) == predictor.channels
+    if keep == "probabilities":
+        assert np.abs(found[:3] / 255 - expected[:3]).max() <= STEP
+    else:
+        first, second = np.sort(expected[:3], axis=0)[:-3:-1]
+        clear = first - second > 1e-5
+        np.testing.assert_array_equal(found[0][clear], expected[:3].argmax(axis=0)[clear])
+        assert len(np.unique(found[0])) > 1
+    if uncertainty:
+        assert np.abs(found[-1] / 255 - expected[3]).max() <= STEP + 1e-3
+
+
+def test_what_is_stored_of_probabilities_is_what_a_call_gives(make):
+    a = architecture()
+    package, _ = make(a, members=2)
+    for keep, uncertainty in product(("probabilities", "classes"), (False, True)):
+        predictor = Predictor([package], CPU, Wanted(keep, "none", uncertainty))
+        (values,) = predictor.probabilities(tiles(a, 1))
+        assert values.dtype == np.float32
+        assert predictor.stored(values).tobytes() == predictor(tiles(a, 1)).tobytes()
+
+
+def test_a_blended_model_too_large_for_the_memory_gives_no_other_result_but_an_error(
+    make, monkeypatch
+):
+    package, _ = make(architecture(norm="instance"))
+    predictor = Predictor([package], CPU)
+    picture = np.random.default_rng(0).normal(size=(1, 1, 30, 41)).astype(np.float32)
+    expected = whole(predictor, picture, 12, 1)
+    Memory(monkeypatch, tiles=1)
+    assert np.abs(whole(predictor, picture, 12, 5) - expected).max() <= 1
+    Memory(monkeypatch, tiles=0)
+    with pytest.raises(InputError, match="a tile of 12 x 12 px does not fit"):
+        whole(predictor, picture, 12, 5)
 
 
 def turn(array):

@@ -1,10 +1,13 @@
 """The network: sizes, parameters, and what a pixel sees."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
 from overtile.networks.architecture import Architecture, choose_levels
-from overtile.networks.unet import UNet
+from overtile.networks.unet import NORM, UNet
+from overtile.training.settings import NORMS
 
 CUBIC = (1.0, 1.0, 1.0)
 
@@ -52,6 +55,17 @@ def test_a_coarse_axis_is_neither_pooled_nor_convolved_before_the_others_catch_u
 def test_an_architecture_survives_plain_values():
     a = architecture(3, 2, spacing=(3.0, 1.0, 1.0), norm="batch", dropout=0.1)
     assert Architecture.from_dict(a.to_dict()) == a
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_each_convolution_is_followed_by_the_norm_asked_for_which_takes_the_place_of_its_bias(ndim):
+    for norm, kind in (("none", torch.nn.ReLU), *((n, NORM[n][ndim]) for n in NORM)):
+        for block in (*(network := UNet(architecture(ndim, 1, norm=norm))).down, *network.up):
+            for layer, following in pairwise(block):
+                if hasattr(layer, "kernel_size"):
+                    assert isinstance(following, kind)
+                    assert (layer.bias is None) == (norm != "none")
+    assert {"none", *NORM} == set(NORMS)
 
 
 def test_weights_begin_with_the_variance_of_he_initialisation():

@@ -1,13 +1,22 @@
 """A store is written block by block, resumed after a kill, and committed last."""
 
+import errno
 import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import zarr
 
 from overtile.errors import InputError
-from overtile.stores import layout
+from overtile.geometry.spans import plan_blocks
+from overtile.stores import layout, writer
 from overtile.stores.store import ROOT, Store
 from overtile.stores.writer import StoreWriter
 
@@ -194,3 +203,158 @@ def test_a_store_of_another_kind_is_refused_and_left_alone(tmp_path):
     with pytest.raises(InputError, match="holds labels, not picture"):
         StoreWriter(tmp_path / "s", "other", "picture")
     assert root_bytes(tmp_path / "s") == root
+
+
+def test_a_kill_amid_the_removal_of_old_shards_leaves_nothing_that_counts_as_done(
+    tmp_path, monkeypatch
+):
+    write(tmp_path / "s", killed_after=8)
+
+    def remove_and_die(folder):
+        (folder / "c").rename(folder / "gone")
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", remove_and_die)
+        with pytest.raises(KilledError):
+            write(tmp_path / "s", key="another")
+    assert len(write(tmp_path / "s")) == 9
+    np.testing.assert_array_equal(Store.open(tmp_path / "s").array[:], PICTURE)
+
+
+def test_a_run_that_was_thought_lost_does_not_write_into_what_another_has_begun(tmp_path):
+    lost = StoreWriter(tmp_path / "s", "old", "labels")
+    lost.add_array("0", PICTURE.shape, PICTURE.dtype, "zyx")
+    found = []
+
+    def compute_slowly(block):
+        if len(found) == 1:
+            found.append(write(tmp_path / "s", PICTURE + 1, key="new"))
+        found.append(block)
+        return PICTURE[block.slices], {}
+
+    with pytest.raises(InputError, match=f"{tmp_path / 's'}: another run, with other settings"):
+        lost.fill("0", compute_slowly, "lost")
+    np.testing.assert_array_equal(Store.open(tmp_path / "s").array[:], PICTURE + 1)
+    assert write(tmp_path / "s", PICTURE + 1, key="new") == []
+
+
+def fill_disk_after(monkeypatch, shards):
+    """Let zarr write so many shards, and find no room for the next."""
+    put = zarr.storage.LocalStore.set
+    written = []
+
+    async def set_or_fail(self, key, value):
+        if "c/" in key:
+            if len(written) == shards:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            written.append(key)
+        await put(self, key, value)
+
+    monkeypatch.setattr(zarr.storage.LocalStore, "set", set_or_fail)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_full_disk_is_told_with_what_to_do_and_costs_nothing_that_is_finished(
+    tmp_path, monkeypatch, workers
+):
+    with monkeypatch.context() as patch:
+        fill_disk_after(patch, 4)
+        message = f"{tmp_path / 's'}: no space left on device, .* MB left; free space, then run"
+        with pytest.raises(InputError, match=message):
+            write(tmp_path / "s", workers=workers)
+    with pytest.raises(InputError, match="no finished store"):
+        Store.open(tmp_path / "s")
+    assert len(write(tmp_path / "s")) == 5
+    write(tmp_path / "in_one_go")
+    assert root_bytes(tmp_path / "s") == root_bytes(tmp_path / "in_one_go")
+    np.testing.assert_array_equal(Store.open(tmp_path / "s").array[:], PICTURE)
+
+
+def test_without_room_for_the_root_there_is_no_store_until_there_is_room(tmp_path, monkeypatch):
+    def fail(number):
+        if (tmp_path / "s" / "0").exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", fail)
+        with pytest.raises(InputError, match="no space left on device, .* MB left; free space"):
+            write(tmp_path / "s")
+    assert not (tmp_path / "s" / ROOT).exists()
+    assert write(tmp_path / "s") == []
+    np.testing.assert_array_equal(Store.open(tmp_path / "s").array[:], PICTURE)
+
+
+MANY = plan_blocks((1, 1000, 100), (1, 1, 1))
+FEW_BYTES = 100e6
+
+
+@pytest.fixture
+def of_100_000_blocks(tmp_path, monkeypatch):
+    """A writer of 100,000 blocks without shards; when each began, and growth in bytes."""
+    begun, grown = [], []
+    resident = psutil.Process().memory_info
+    before = resident().rss
+
+    def write_nothing(array, refuse_others, compute, block):
+        begun.append(time.monotonic())
+        if len(begun) % 1000 == 1:
+            grown.append(resident().rss - before)
+        return {"sha256": "0" * 64}
+
+    monkeypatch.setattr(writer, "write_block", write_nothing)
+    store = StoreWriter(tmp_path / "s", "k", "labels")
+    store.add_array("0", (1, 8, 8), np.uint8, "zyx")
+    monkeypatch.setattr(store, "blocks", lambda name: MANY)
+    monkeypatch.setattr(store._journal, "append", store._journal._records.__setitem__)
+    return store, begun, grown
+
+
+def test_threads_begin_100_000_blocks_at_once_and_the_graph_stays_small(of_100_000_blocks):
+    store, begun, grown = of_100_000_blocks
+    asked = time.monotonic()
+    store.fill("0", None, "many", workers=2)
+    assert len(begun) == len(MANY) == 100_000
+    assert begun[0] - asked < 10
+    assert max(grown) < FEW_BYTES
+
+
+@dataclass(eq=False)
+class Future:
+    """A block on the stand-in for a cluster."""
+
+    result: Callable[[], dict]
+
+
+class Cluster:
+    """A stand-in for a Dask client with eight workers, quick enough for 100,000 blocks."""
+
+    def __init__(self):
+        self.cluster = SimpleNamespace(scheduler_info={"workers": dict.fromkeys(range(8))})
+        self.held = self.most = 0
+
+    def register_plugin(self, plugin):
+        self.write = plugin
+
+    def submit(self, function, block, **options):
+        assert options["resources"] == {writer.ONE_BLOCK: 1}
+        self.held += 1
+        self.most = max(self.most, self.held)
+        self.write.setup(None)
+        return Future(partial(self.write.write, block))
+
+    def wait(self, futures, timeout, return_when):
+        self.held -= 1
+        return SimpleNamespace(done=[futures[len(futures) // 2]])
+
+
+def test_of_100_000_blocks_one_per_worker_is_on_the_cluster(of_100_000_blocks, monkeypatch):
+    store, begun, grown = of_100_000_blocks
+    client = Cluster()
+    monkeypatch.setattr("distributed.wait", client.wait)
+    asked = time.monotonic()
+    store.fill("0", None, "many", client=client)
+    assert len(begun) == len(store.records("0")) == 100_000
+    assert begun[0] - asked < 10
+    assert client.most == 8
+    assert max(grown) < FEW_BYTES

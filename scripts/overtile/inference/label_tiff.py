@@ -1,4 +1,4 @@
-"""A label array as one compressed OME-TIFF, for programs that know no Zarr."""
+"""A label pyramid as one compressed OME-TIFF, for programs that know no Zarr."""
 
 import zlib
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from uuid import UUID, uuid5
 
 import numpy as np
 import tifffile
+import zarr
 
 from overtile.errors import InputError
 from overtile.progress import progress
@@ -20,52 +21,63 @@ NAMESPACE = UUID("a1a3c5b2-1f0e-4b57-9a62-5c3d0e8b7f14")
 def write_tiff(store: Store, path: Path) -> None:
     """Write objects or classes, tile by tile, as a BigTIFF with OME metadata and pixel size.
 
-    store: labels or classes. Integers stay what they are; 64-bit ids are written as 32-bit, the
-    largest that OME-TIFF has. Tiles are compressed by zlib, which every reader knows. Memory: a
-    tile; for a volume tiles of as many planes as a chunk has, and those planes compressed.
+    store: labels or classes. Smaller copies for viewers are the store's own, as far as they have
+    all of its planes: OME-TIFF does not halve z. Integers stay what they are; 64-bit ids are
+    written as 32-bit, the largest that OME-TIFF has. Tiles are compressed by zlib, which every
+    reader knows. Memory: a tile; for a volume tiles of as many planes as a chunk has, and those
+    planes compressed.
     Raises InputError for an id that 32 bits do not hold.
     """
-    depth, height, width = store.shape
-    shape, axes = ((depth, height, width), "ZYX") if depth > 1 else ((height, width), "YX")
+    levels = [store.level(number) for number in range(store.levels)]
+    levels = [level for level in levels if level.shape[0] == store.shape[0]]
     dtype = np.dtype(np.uint32) if store.array.dtype == np.uint64 else store.array.dtype
-    size = store.attributes["pixel_size_um"]
-    metadata = {"axes": axes, "UUID": str(uuid5(NAMESPACE, store.digest))}
-    resolution = {}
-    if size:
-        names = ("PhysicalSizeZ", "PhysicalSizeY", "PhysicalSizeX")[3 - len(axes) :]
-        metadata |= dict(zip(names, size[3 - len(axes) :], strict=True))
-        metadata |= {f"{name}Unit": "µm" for name in names}
-        edges_cm = size[2] / 1e4, size[1] / 1e4
-        resolution = {"resolution": [1 / e for e in edges_cm], "resolutionunit": "CENTIMETER"}
+    form = {
+        "dtype": dtype,
+        "tile": (TILE_PX, TILE_PX),
+        "compression": "zlib",
+        "photometric": "minisblack",
+    }
     with (
         replace_when_done(path) as temporary,
         tifffile.TiffWriter(temporary, bigtiff=True, byteorder="<", ome=True) as file,
     ):
-        file.write(
-            encoded_tiles(store, dtype),
-            shape=shape,
-            dtype=dtype,
-            tile=(TILE_PX, TILE_PX),
-            compression="zlib",
-            photometric="minisblack",
-            metadata=metadata,
-            **resolution,
-        )
+        for number, level in enumerate(levels):
+            about = {"subfiletype": 1} if number else _about(store, len(levels) - 1)
+            shape = level.shape if level.shape[0] > 1 else level.shape[1:]
+            file.write(_encoded_tiles(level, dtype, store.path), shape=shape, **form, **about)
 
 
-def encoded_tiles(store: Store, dtype: np.dtype) -> Iterator[bytes]:
-    """Tiles of all planes in the order that TIFF wants, compressed; each chunk is read once."""
-    depth, height, width = store.shape
-    planes = store.array.chunks[0]
+def _about(store: Store, copies: int) -> dict:
+    """What the full-size picture says of itself: axes, pixel size, number of smaller copies."""
+    axes = "ZYX" if store.shape[0] > 1 else "YX"
+    metadata = {"axes": axes, "UUID": str(uuid5(NAMESPACE, store.digest))}
+    about = {"metadata": metadata, "subifds": copies}
+    size = store.attributes["pixel_size_um"]
+    if size:
+        for axis in axes:
+            metadata[f"PhysicalSize{axis}"] = size["ZYX".index(axis)]
+            metadata[f"PhysicalSize{axis}Unit"] = "µm"
+        per_cm = [1e4 / edge for edge in (size[2], size[1])]
+        about |= {"resolution": per_cm, "resolutionunit": "CENTIMETER"}
+    return about
+
+
+def _encoded_tiles(array: zarr.Array, dtype: np.dtype, path: Path) -> Iterator[bytes]:
+    """Tiles of all planes in the order that TIFF wants, compressed; each chunk is read once.
+
+    path: of the store, for messages.
+    """
+    depth, height, width = array.shape
+    planes = array.chunks[0]
     corners = [(y, x) for y in range(0, height, TILE_PX) for x in range(0, width, TILE_PX)]
     with progress(len(range(0, depth, planes)) * len(corners), "write TIFF", "tile") as advance:
         for z in range(0, depth, planes):
             waiting: list[list[bytes]] = [[] for _ in range(min(planes, depth - z) - 1)]
             for y, x in corners:
-                box = np.asarray(store.array[z : z + planes, y : y + TILE_PX, x : x + TILE_PX])
+                box = np.asarray(array[z : z + planes, y : y + TILE_PX, x : x + TILE_PX])
                 if box.max() > np.iinfo(dtype).max:
                     raise InputError(
-                        f"{store.path}: has id {box.max()}; allowed in OME-TIFF: up to "
+                        f"{path}: has id {box.max()}; allowed in OME-TIFF: up to "
                         f"{np.iinfo(dtype).max}; number the objects anew"
                     )
                 tiles = np.zeros((len(box), TILE_PX, TILE_PX), dtype.newbyteorder("<"))

@@ -15,11 +15,17 @@ PROGRAM_BYTES = {"cpu": 0.7 * GB, "cuda": 1.0 * GB}
 
 MOST_TILES_IN_BATCH = 8
 
+SHARD_SCALE = 2
+"""Of predictions: no tile is larger than a shard, and large ones repeat less of their margins."""
+
 BLOCKS_AT_ONCE = 2
 """One block in the network while another is read, or compressed and written."""
 
 BLOCK_COPIES = 3
 """Of a block's result: as computed, as checked by its digest, and as compressed."""
+
+BLENDING_COPIES = 8
+"""Two more of a blended block, in float32: the sums, and what is stored of them."""
 
 
 @dataclass(frozen=True)
@@ -30,48 +36,50 @@ class Tiling:
     batch_tiles: int
     bytes: int
 
-    def with_edge(self, edge_px: int) -> "Tiling":
-        """Tiles with no edge above edge_px, one at a time."""
-        return Tiling(tuple(min(edge_px, n) for n in self.tile_px), 1, self.bytes)
-
 
 def tile_bytes(architecture: Architecture, tile_px: Sequence[int], value_bytes: int) -> int:
-    """Peak of the maps that a forward pass of one tile holds at the same time, in bytes.
+    """Peak of what a forward pass of one tile holds at the same time, in bytes.
 
-    value_bytes: 4 for fp32, 2 for bf16. Walks through the layers as `networks.unet` runs them.
+    value_bytes: 4 for fp32, 2 for bf16. Walks through the layers as `networks.unet` runs them: each
+    holds its input, its output, the skip connections so far, and a copy of its kernels in the order
+    that the processor's library wants. Pixels, as they come and as the network takes them, those
+    of the next tile, and averages stay throughout.
     """
     a = architecture
-    size, _ = a.sizes_for(tuple(tile_px))
+    size, output = a.sizes_for(tuple(tile_px))
+    pixels, averages = a.in_channels * prod(size), 2 * a.classes * prod(output)
+    throughout = 4 * (2 * pixels + averages) + value_bytes * pixels
     widths = [a.width * 2**level for level in range(len(a.pools) + 1)]
-    channels, held, peak, skips = a.in_channels, 0, 0, []
+    channels, skips, peaks = a.in_channels, [], [0]
+
+    def convolve(width: int, kernel: Sequence[int]) -> None:
+        nonlocal channels, size
+        less = tuple(n - k + 1 for n, k in zip(size, kernel, strict=True))
+        kernels = channels * width * prod(kernel)
+        peaks.append(sum(skips) + channels * prod(size) + width * prod(less) + kernels)
+        if a.norm == "instance":  # which copies what it sees into another order, twice in 2D
+            peaks.append(sum(skips) + (6 - a.ndim) * width * prod(less))
+        channels, size = width, less
+
     for level, (width, kernel) in enumerate(zip(widths, a.kernels, strict=True)):
-        source = channels * prod(size)
-        first = _less(size, kernel)
-        second = _less(first, kernel)
-        peak = max(peak, held + source + width * (prod(first) + prod(second)))
-        channels = width
+        convolve(width, kernel)
+        convolve(width, kernel)
         if level < len(a.pools):
-            skips.append((width, second))
-            held += width * prod(second)
-            size = tuple(n // p for n, p in zip(second, a.pools[level], strict=True))
-        else:
-            size = second
+            skips.append(width * prod(size))
+            size = tuple(n // p for n, p in zip(size, a.pools[level], strict=True))
+            indices = 8 // value_bytes if a.ndim == 2 else 0  # of the maxima, which torch keeps
+            peaks.append(sum(skips) + (1 + indices) * width * prod(size))
     for level in reversed(range(len(a.pools))):
-        width, whole = skips.pop()
-        grown = tuple(n * p for n, p in zip(size, a.pools[level], strict=True))
-        peak = max(peak, held + channels * prod(size) + 2 * width * prod(grown))
-        first = _less(grown, a.kernels[level])
-        second = _less(first, a.kernels[level])
-        joined = 2 * width * prod(grown)
-        peak = max(peak, held + width * prod(grown) + joined + width * (prod(first) + prod(second)))
-        held -= width * prod(whole)
-        channels, size = width, second
-    return peak * value_bytes
-
-
-def _less(size: Sequence[int], kernel: Sequence[int]) -> tuple[int, ...]:
-    """Size of a map after a valid convolution."""
-    return tuple(n - k + 1 for n, k in zip(size, kernel, strict=True))
+        width, factors = widths[level], a.pools[level]
+        grown = tuple(n * p for n, p in zip(size, factors, strict=True))
+        kernels = channels * width * prod(factors)
+        peaks.append(sum(skips) + channels * prod(size) + width * prod(grown) + kernels)
+        peaks.append(sum(skips) + 3 * width * prod(grown))  # joined with the skip connection
+        skips.pop()
+        channels, size = 2 * width, grown
+        convolve(width, a.kernels[level])
+        convolve(width, a.kernels[level])
+    return max(peaks) * value_bytes + throughout
 
 
 def weight_bytes(architecture: Architecture, value_bytes: int) -> int:
@@ -91,54 +99,63 @@ def plan_tiling(
     members: int,
     device: Device,
     memory_gb: float,
+    tile_px: Sequence[int] | None = None,
 ) -> Tiling:
     """Tiles for a slide of (z, y, x) px whose predicted peak is within memory_gb, 10^9 bytes.
 
     On the processor that is all of the process: program, networks, the blocks being read and
     written, and the maps of a tile. On a GPU the same limit holds there for networks and maps.
+    tile_px: one edge for each axis of the network, in place of a choice; no tile is larger than
+    a block.
     """
     value_bytes = 4 if device.precision == "fp32" else 2
     is_gpu = device.torch.type == "cuda"
-    block = chunk_and_shard(shape)[1]
+    shard = chunk_and_shard(shape, SHARD_SCALE)[1]
+    block = tuple(min(edge, n) for edge, n in zip(shard, shape, strict=True))
     left = memory_gb * GB - PROGRAM_BYTES[device.torch.type]
     left -= members * weight_bytes(architecture, value_bytes)
     if not is_gpu:
-        left -= BLOCKS_AT_ONCE * BLOCK_COPIES * (architecture.classes + 1) * prod(block)
+        copies = BLOCK_COPIES if architecture.is_exact else BLOCK_COPIES + BLENDING_COPIES
+        left -= BLOCKS_AT_ONCE * copies * (architecture.classes + 1) * prod(block)
     edges = block[-architecture.ndim :]
-    return choose_tiling(architecture, edges, value_bytes, left, is_gpu)
+    if tile_px is None:
+        tile_px = choose_tile(architecture, edges, value_bytes, left)
+    tile = tuple(
+        min(t, n) for t, n in zip(tile_px, _whole_strides(architecture, edges), strict=True)
+    )
+    bytes_ = tile_bytes(architecture, tile, value_bytes)
+    batch = 1
+    if is_gpu:
+        tiles = prod(ceil(n / t) for n, t in zip(edges, tile, strict=True))
+        batch = max(1, min(tiles, MOST_TILES_IN_BATCH, int(left // bytes_)))
+    return Tiling(tile, batch, bytes_ * batch)
 
 
-def choose_tiling(
-    architecture: Architecture,
-    block_px: Sequence[int],
-    value_bytes: int,
-    memory_bytes: float,
-    is_gpu: bool,
-) -> Tiling:
-    """The tiles of a block that need least work within a limit of memory.
+def choose_tile(
+    architecture: Architecture, block_px: Sequence[int], value_bytes: int, memory_bytes: float
+) -> tuple[int, ...]:
+    """The tile, in pixels, with which a block needs least work within a limit of memory.
 
     Work is the input pixels of all tiles: larger tiles repeat less of their margins. block_px:
-    edges of a block along the network's axes, which are cut into equal parts. memory_bytes: what
-    maps may take. On a GPU several tiles run at once if one does not fill the memory. If not even
-    the smallest tile is predicted to fit, that one is taken.
+    edges of a block along the network's axes, which are cut into equal parts of whole strides.
+    memory_bytes: what a pass may take. If not even the smallest tile is predicted to fit, that one
+    is taken.
     """
-    stride = architecture.stride
     best = None
+    stride = architecture.stride
     for parts in product(*(_divisors(n, s) for n, s in zip(block_px, stride, strict=True))):
-        tile = tuple(
-            min(ceil(ceil(n / k) / s) * s, ceil(n / s) * s)
-            for n, k, s in zip(block_px, parts, stride, strict=True)
-        )
+        tile = _whole_strides(architecture, [n / k for n, k in zip(block_px, parts, strict=True)])
         bytes_ = tile_bytes(architecture, tile, value_bytes)
         work = prod(parts) * prod(architecture.sizes_for(tile)[0])
         rank = (bytes_ > memory_bytes, bytes_ if bytes_ > memory_bytes else 0, work, bytes_)
         if best is None or rank < best[0]:
-            count = prod(parts)
-            best = rank, Tiling(tile, min(count, MOST_TILES_IN_BATCH), bytes_)
-    tiling = best[1]
-    fit = max(1, int(memory_bytes // tiling.bytes)) if is_gpu else 1
-    batch = min(tiling.batch_tiles, fit)
-    return Tiling(tiling.tile_px, batch, tiling.bytes * batch)
+            best = rank, tile
+    return best[1]
+
+
+def _whole_strides(architecture: Architecture, edges: Sequence[float]) -> tuple[int, ...]:
+    """Edges rounded up to multiples of the network's stride."""
+    return tuple(ceil(n / s) * s for n, s in zip(edges, architecture.stride, strict=True))
 
 
 def _divisors(length: int, stride: int) -> list[int]:

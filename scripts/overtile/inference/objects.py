@@ -9,6 +9,7 @@ from overtile.errors import InputError
 from overtile.geometry.object_sums import ObjectSums
 from overtile.geometry.spans import Block, plan_blocks
 from overtile.progress import progress
+from overtile.stores.labels import distinct_ids
 from overtile.stores.store import Store
 
 BLOCK = {"picture": (1, 2048, 2048), "volume": (16, 512, 512)}
@@ -44,7 +45,7 @@ class Objects:
         """The columns of the objects [start, stop); None for one that is not known.
 
         Column names end in their unit. Centres are in pixels whose centres are whole numbers, as
-        in OME-Zarr and scikit-image; micrometres are pixels times their edge. Boxes are half-open.
+        in OME-Zarr and scikit-image. Boxes are half-open. Micrometres are pixels times their edge.
         class is a number, an index into `class_names`.
         """
         rows = slice(start, stop)
@@ -68,6 +69,8 @@ class Objects:
             },
             **{f"{a}0_px": low[i] for i, a in enumerate(axes)},
             **{f"{a}1_px": high[i] for i, a in enumerate(axes)},
+            **{f"{a}0_um": low[i] * size[i] if size else None for i, a in enumerate(axes)},
+            **{f"{a}1_um": high[i] * size[i] if size else None for i, a in enumerate(axes)},
             "mean_probability": mean,
             "touches_border": at_border.any(axis=0),
         }
@@ -123,9 +126,7 @@ def _known_ids(labels: Store) -> np.ndarray | None:
     """All ids in increasing order; None if they are 1 to n, as those of components always are."""
     if labels.attributes["kind"] != "instances":
         return None
-    found = [np.unique(labels.array[block.slices]) for block in reading_blocks(labels)]
-    known = np.unique(np.concatenate(found))
-    known = known[known > 0]
+    known = distinct_ids(labels.array)
     is_dense = len(known) == 0 or known[-1] == len(known)
     return None if is_dense else known
 

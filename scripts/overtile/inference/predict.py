@@ -1,33 +1,42 @@
 """Prediction of a whole slide, one shard at a time, into a store."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from overtile.errors import InputError
 from overtile.geometry.spans import Block
+from overtile.inference.blend import blending_borders
 from overtile.inference.foreground import Foreground
-from overtile.inference.memory import BLOCKS_AT_ONCE, Tiling
+from overtile.inference.memory import BLOCKS_AT_ONCE, SHARD_SCALE, Tiling
+from overtile.inference.pixel_size import predicted_um
 from overtile.inference.predictor import QUANTISATION, Predictor, Wanted
+from overtile.inference.resampled import Resampled, Scaling, bring_back
 from overtile.inference.seams import seam_score
 from overtile.inference.tiles import predict_block, tile_grid
 from overtile.networks.device import Device
 from overtile.networks.normalise import normalise
+from overtile.stores.digest import digest_of
 from overtile.stores.ngff import multiscale_attributes
 from overtile.stores.store import Store
+from overtile.stores.undamaged import Checked
+from overtile.stores.work import NAME as WORK
+from overtile.stores.work import remove_work
 from overtile.stores.writer import StoreWriter
 
 AXES = ("c", "z", "y", "x")
 
 
 class Normalised:
-    """A slide's pixels, (c, z, y, x) float32, normalised when read."""
+    """A slide's pixels, (c, z, y, x) float32, normalised when read.
 
-    def __init__(self, image: Store):
-        self._array, self._mean, self._std = image.array, image.mean, image.std
-        self.shape = image.array.shape
+    array: of the slide, or a view of it at another pixel size. mean, std: one per channel.
+    """
+
+    def __init__(self, array, mean: list[float], std: list[float]):
+        self._array, self._mean, self._std = array, mean, std
+        self.shape = array.shape
 
     def __getitem__(self, index: tuple) -> np.ndarray:
         return normalise(self._array[index], self._mean, self._std)
@@ -37,7 +46,9 @@ class Normalised:
 class Prediction:
     """All that is needed to predict any block of a slide, here or on another machine.
 
-    foreground: where to look; None for everywhere.
+    foreground: where to look; None for everywhere. scaling: between pixels of the slide and those
+    that the network sees, in which blocks are predicted; None where they are the same. statistics:
+    of the pixels that it sees, mean and standard deviation per channel; None for the slide's own.
     """
 
     image: Store
@@ -46,40 +57,80 @@ class Prediction:
     wanted: Wanted
     tiling: Tiling
     foreground: Foreground | None
+    scaling: Scaling | None = None
+    statistics: tuple[list[float], list[float]] | None = None
 
     @property
     def predictor(self) -> Predictor:
         """The networks, loaded once in each process."""
         return load_predictor(self.packages, self.device, self.wanted)
 
+    @property
+    def picture(self) -> Normalised:
+        """What the network sees."""
+        image = self.image
+        if self.scaling is None:
+            return Normalised(Checked(image.path, image.array), image.mean, image.std)
+        mean, std = self.statistics or (image.mean, image.std)
+        return Normalised(Resampled(image, self.scaling), mean, std)
+
     def block(self, block: Block) -> tuple[np.ndarray, dict]:
         """What is stored of a block, (channels, z, y, x) uint8, and how many tiles it took."""
+        found, count = self.seen_block(block)
+        return self._in_foreground(found, block), count
+
+    def seen_block(self, block: Block) -> tuple[np.ndarray, dict]:
+        """The same of a block in the pixels that the network sees, whole where it has looked."""
         count = {"tiles": 0, "computed": 0}
 
         def wanted(tile: Block) -> bool:
             count["tiles"] += 1
-            look = self.foreground is None or self.foreground.any(tile)
+            look = self._looks_at(tile)
             count["computed"] += look
             return look
 
-        found = predict_block(
-            *(self.predictor, self.predictor.architecture, Normalised(self.image), block),
-            *(self.tiling.tile_px, self.tiling.batch_tiles, wanted),
-        )
-        nothing = self.predictor.nothing.reshape(-1, 1, 1, 1)
+        with self.predictor.turns.block():
+            found = predict_block(
+                *(self.predictor, self.predictor.architecture, self.picture, block),
+                *(self.tiling.tile_px, self.tiling.batch_tiles, wanted),
+            )
         if found is None:
-            return np.broadcast_to(nothing, (len(nothing), *block.shape)), count
-        if self.foreground is not None:
-            found = np.where(self.foreground.read(block), found, nothing)
+            found = np.broadcast_to(self._nothing, (len(self._nothing), *block.shape))
         return found, count
 
+    def block_from(self, seen, block: Block) -> np.ndarray:
+        """What is stored of a block, from the array of all that `seen_block` gave."""
+        found = bring_back(seen, self.scaling, block, self.wanted.keep)
+        return self._in_foreground(found, block)
+
+    @property
+    def _nothing(self) -> np.ndarray:
+        return self.predictor.nothing.reshape(-1, 1, 1, 1)
+
+    def _looks_at(self, tile: Block) -> bool:
+        """Whether the slide shows anything in a tile, or where it is brought back to."""
+        if self.foreground is None:
+            return True
+        return self.foreground.any(self.scaling.reach(tile) if self.scaling else tile)
+
+    def _in_foreground(self, found: np.ndarray, block: Block) -> np.ndarray:
+        if self.foreground is None:
+            return found
+        return np.where(self.foreground.read(block), found, self._nothing)
+
     def borders(self, blocks: list[Block]) -> list[set[int]]:
-        """Where tiles of the network's axes begin, (z, y, x): seams would be there."""
-        ndim = self.predictor.architecture.ndim
-        stride = self.predictor.architecture.stride
+        """Where tiles of the network's axes begin, (z, y, x): seams would be there.
+
+        blocks: all, in the pixels that the network sees.
+        """
+        architecture, tile_px = self.predictor.architecture, self.tiling.tile_px
+        ndim, stride = architecture.ndim, architecture.stride
+        if not architecture.is_exact:
+            shape = (self.scaling or self.image).shape[-ndim:]
+            return [set()] * (3 - ndim) + blending_borders(architecture, shape, tile_px)
         starts: list[set[int]] = [set() for _ in range(3)]
         for block in blocks:
-            tiles = tile_grid(block.start[-ndim:], block.stop[-ndim:], self.tiling.tile_px, stride)
+            tiles = tile_grid(block.start[-ndim:], block.stop[-ndim:], tile_px, stride)
             for axis in range(ndim):
                 starts[3 - ndim + axis] |= {
                     max(tile.start[axis], block.start[3 - ndim + axis]) for tile in tiles
@@ -93,40 +144,6 @@ def load_predictor(packages: tuple[Path, ...], device: Device, wanted: Wanted) -
     return Predictor(packages, device.here(), wanted)
 
 
-def refuse_others(image: Store, plan: dict, pixel_size: str) -> None:
-    """Raise InputError for a slide unlike those that the model was trained on.
-
-    pixel_size: "refuse" compares pixel sizes, where they are known; "ignore" does not.
-    """
-    channels = plan["architecture"]["in_channels"]
-    if image.array.shape[0] != channels:
-        raise InputError(
-            f"{image.path}: has {image.array.shape[0]} channels, the model takes "
-            f"{channels}; predict slides like those it was trained on"
-        )
-    size = image.attributes["pixel_size_um"]
-    known = [s["pixel_size_um"] for s in plan["slides"] if s["pixel_size_um"]]
-    if pixel_size == "ignore" or size is None or not known:
-        return
-    ndim = plan["architecture"]["ndim"]
-    low, high = np.min(known, axis=0)[-ndim:], np.max(known, axis=0)[-ndim:]
-    edges = np.array(size[-ndim:])
-    if (edges < low / SIZE_TOLERANCE).any() or (edges > high * SIZE_TOLERANCE).any():
-        raise InputError(
-            f"{image.path}: pixels are {_edges(edges)} um, the model was trained on "
-            f"{_edges(low)} to {_edges(high)} um; resample the slide, or set prediction.pixel_size "
-            "to ignore if that does not matter"
-        )
-
-
-SIZE_TOLERANCE = 1.2
-"""Pixel sizes that differ by less than this factor count as the same."""
-
-
-def _edges(edges: np.ndarray) -> str:
-    return " x ".join(f"{edge:g}" for edge in edges)
-
-
 def write_prediction(
     prediction: Prediction, folder: Path, key: str, client=None, **attributes: object
 ) -> None:
@@ -137,18 +154,57 @@ def write_prediction(
     """
     image, predictor = prediction.image, prediction.predictor
     writer = StoreWriter(folder, key, "probabilities")
-    writer.add_array("0", (predictor.channels, *image.shape), np.uint8, AXES)
-    label = f"predict {image.name}"
-    writer.fill("0", prediction.block, label, workers=BLOCKS_AT_ONCE, client=client)
-    records = writer.records("0")
+    writer.add_array("0", (predictor.channels, *image.shape), np.uint8, AXES, SHARD_SCALE)
+    if prediction.scaling is None:
+        writer.fill("0", prediction.block, f"predict {image.name}", BLOCKS_AT_ONCE, client)
+        made = _how_it_was_made(prediction, writer)
+    else:
+        made = _fill_by_other_pixels(prediction, writer, key, client)
     pixel_size_um = image.attributes["pixel_size_um"]
     writer.commit(
         multiscale_attributes(folder.name, AXES, [(1, 1, 1)], pixel_size_um, is_label=False),
         pixel_size_um=pixel_size_um,
+        predicted_um=predicted_um(image, prediction.scaling),
         class_names=predictor.plan["classes"],
         scale=1 / QUANTISATION,
-        tiles=sum(r["tiles"] for r in records),
-        tiles_computed=sum(r["computed"] for r in records),
-        seams=seam_score(writer.array("0"), prediction.borders(writer.blocks("0"))),
+        **made,
         **attributes,
     )
+    remove_work(folder)
+
+
+def _fill_by_other_pixels(prediction: Prediction, writer: StoreWriter, key: str, client) -> dict:
+    """Predict a slide in the network's pixels beside the store, and bring it back from there.
+
+    Two stages, so that tiles are as large as on any slide and none is computed twice, however much
+    larger or smaller a block becomes. The first is removed after the store is finished: what it
+    says of itself is noted with each block.
+    """
+    if None in writer.records("0"):
+        prediction = replace(
+            prediction,
+            statistics=Resampled(prediction.image, prediction.scaling).statistics(),
+        )
+        work = StoreWriter(writer.path / WORK, digest_of(key, WORK), WORK)
+        shape = (prediction.predictor.channels, *prediction.scaling.shape)
+        seen = work.add_array("0", shape, np.uint8, AXES, SHARD_SCALE)
+        label = f"predict {prediction.image.name}, resampled"
+        work.fill("0", prediction.seen_block, label, BLOCKS_AT_ONCE, client)
+        made = _how_it_was_made(prediction, work)
+
+        def bring(block: Block) -> tuple[np.ndarray, dict]:
+            return prediction.block_from(seen, block), {"made": made}
+
+        label = f"bring {prediction.image.name} back"
+        writer.fill("0", bring, label, BLOCKS_AT_ONCE, client)
+    return writer.records("0")[0]["made"]
+
+
+def _how_it_was_made(prediction: Prediction, writer: StoreWriter) -> dict:
+    """Tiles, and seams between them, of a finished array in the pixels that the network sees."""
+    records = writer.records("0")
+    return {
+        "tiles": sum(r["tiles"] for r in records),
+        "tiles_computed": sum(r["computed"] for r in records),
+        "seams": seam_score(writer.array("0"), prediction.borders(writer.blocks("0"))),
+    }

@@ -1,7 +1,6 @@
 """Networks of one or several packages, as one function from pixels to what is stored."""
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +9,9 @@ import torch
 
 from overtile.errors import InputError
 from overtile.geometry.symmetry import Symmetry, symmetries
+from overtile.inference.grid import TileTooLarge
 from overtile.inference.package import read_package
-from overtile.inference.tiles import TileTooLarge
+from overtile.inference.turns import Turns
 from overtile.networks.architecture import Architecture
 from overtile.networks.device import Device
 from overtile.networks.fuse import ready_for_inference
@@ -38,14 +38,14 @@ class Wanted:
 class Predictor:
     """Averages the class probabilities of all members of all packages, and of all symmetries.
 
-    Safe to call from several threads: the network runs once at a time, and reading and writing
-    go on meanwhile.
+    Safe to call from several threads: the network runs once at a time, in `turns`, and reading and
+    writing go on meanwhile.
     """
 
     def __init__(self, packages: Sequence[Path], device: Device, wanted: Wanted = Wanted()):  # noqa: B008
         self._device = device
         self._wanted = wanted
-        self._lock = threading.Lock()
+        self.turns = Turns()
         self._networks: list[torch.nn.Module] = []
         self.plan, self.digests = _read_alike(packages)
         self.architecture = Architecture.from_dict(self.plan["architecture"])
@@ -74,28 +74,46 @@ class Predictor:
             values[0] = QUANTISATION
         return values
 
-    @torch.inference_mode()
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Normalised (n, c, *input_px) float32 to (n, channels, *output_px) uint8.
 
-        If the device's memory is not enough, the batch is halved, with the same result; raises
-        TileTooLarge if it is not for a single tile.
+        Rounded on the device: a quarter of the bytes to move. If the device's memory is not
+        enough, the batch is halved, with the same result; raises TileTooLarge if it is not for a
+        single tile.
         """
-        with self._lock:
-            return self._run(pixels)
+        return self._run(pixels, self._quantise)
 
-    def _run(self, pixels: np.ndarray) -> np.ndarray:
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        """As a call, but float32 (n, classes, *output_px) before rounding, to be averaged.
+
+        One more channel with the uncertainty, if wanted.
+        """
+        return self._run(pixels, lambda values: values)
+
+    def stored(self, values: np.ndarray) -> np.ndarray:
+        """What is stored of such values, (classes, *px) float32 to (channels, *px) uint8."""
+        return self._quantise(torch.from_numpy(values)[None])[0].numpy()
+
+    @torch.inference_mode()
+    def _run(
+        self, pixels: np.ndarray, finish: Callable[[torch.Tensor], torch.Tensor]
+    ) -> np.ndarray:
+        with self.turns.tile():
+            return self._halving(pixels, finish)
+
+    def _halving(self, pixels: np.ndarray, finish) -> np.ndarray:
         try:
-            return self._quantise(*self._average(pixels)).cpu().numpy()
+            return finish(self._average(pixels)).cpu().numpy()
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             if len(pixels) == 1:
                 raise TileTooLarge(str(error)) from None
         half = len(pixels) // 2
-        return np.concatenate([self._run(pixels[:half]), self._run(pixels[half:])])
+        parts = pixels[:half], pixels[half:]
+        return np.concatenate([self._halving(part, finish) for part in parts])
 
-    def _average(self, pixels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Mean probabilities over members and symmetries, and their variances if wanted."""
+    def _average(self, pixels: np.ndarray) -> torch.Tensor:
+        """Mean probabilities over members and symmetries, and their spread if wanted."""
         mean, squares = None, None
         for symmetry in self._symmetries:
             turned = np.ascontiguousarray(symmetry.apply(pixels))
@@ -107,19 +125,19 @@ class Predictor:
                     squares = p.square() if squares is None else squares.add_(p.square())
         count = len(self._symmetries) * len(self._networks)
         mean = mean / count
-        if squares is not None:
-            squares = (squares / count - mean.square()).clamp_(min=0)
-        return mean, squares
+        if squares is None:
+            return mean
+        variances = (squares / count - mean.square()).clamp_(min=0)
+        return torch.cat([mean, (variances.sum(dim=1, keepdim=True) / 2).sqrt_()], dim=1)
 
-    def _quantise(self, mean: torch.Tensor, variances: torch.Tensor | None) -> torch.Tensor:
-        if self._wanted.keep == "classes":
-            parts = [mean.argmax(dim=1, keepdim=True)]
-        else:
-            parts = [(mean * QUANTISATION).round_()]
-        if variances is not None:
-            spread = (variances.sum(dim=1, keepdim=True) / 2).sqrt_()
-            parts.append((spread * QUANTISATION).round_())
-        return torch.cat([part.to(torch.uint8) for part in parts], dim=1)
+    def _quantise(self, values: torch.Tensor) -> torch.Tensor:
+        """What is stored of (n, classes, *px) float32, and of the uncertainty behind them."""
+        if self._wanted.keep == "probabilities":
+            return (values * QUANTISATION).round_().to(torch.uint8)
+        classes = self.architecture.classes
+        best = values[:, :classes].argmax(dim=1, keepdim=True)
+        spread = (values[:, classes:] * QUANTISATION).round_()
+        return torch.cat([best.to(torch.uint8), spread.to(torch.uint8)], dim=1)
 
 
 def _undo(symmetry: Symmetry, probabilities: torch.Tensor) -> torch.Tensor:

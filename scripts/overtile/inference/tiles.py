@@ -1,50 +1,13 @@
 """Overlap-tile prediction: any box of a slide, equal to the network on the whole slide."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from overtile.geometry.spans import Block, plan_blocks, planes, read_mirrored
+from overtile.geometry.spans import Block, planes
+from overtile.inference.blend import blend_box
+from overtile.inference.grid import Network, TileTooLarge, overlap, read_ahead, tile_grid
 from overtile.networks.architecture import Architecture
-
-Network = Callable[[np.ndarray], np.ndarray]
-"""From normalised pixels (n, c, *input_px) float32 to (n, channels, *output_px) of any dtype."""
-
-
-class TileTooLarge(Exception):
-    """A tile does not fit into the device's memory; smaller ones may."""
-
-
-def tile_grid(
-    start: Sequence[int], stop: Sequence[int], tile_px: Sequence[int], stride: Sequence[int]
-) -> list[Block]:
-    """Tiles that cover the box [start, stop) and begin at multiples of the network's stride.
-
-    tile_px, one edge per axis, is rounded down to such multiples. Only then does pooling fall on
-    the same pixels as in the whole picture, and tiles equal the whole.
-    """
-    origin = [a - a % s for a, s in zip(start, stride, strict=True)]
-    edge = [max(s, t - t % s) for t, s in zip(tile_px, stride, strict=True)]
-    return [
-        Block(
-            tile.index,
-            tuple(t + o for t, o in zip(tile.start, origin, strict=True)),
-            tuple(t + o for t, o in zip(tile.stop, origin, strict=True)),
-        )
-        for tile in plan_blocks([b - o for b, o in zip(stop, origin, strict=True)], edge)
-    ]
-
-
-def batches(tiles: Sequence[Block], size: int) -> Iterator[list[Block]]:
-    """Neighbouring tiles of one shape, at most `size` together."""
-    batch: list[Block] = []
-    for tile in tiles:
-        if batch and (len(batch) == size or tile.shape != batch[0].shape):
-            yield batch
-            batch = []
-        batch.append(tile)
-    if batch:
-        yield batch
 
 
 def predict_box(
@@ -63,15 +26,15 @@ def predict_box(
     array: normalised pixels, (c, *leading, *px); it is mirrored at its own borders only. The
     network's axes are those of the box; leading indexes the axes between c and them. Tiles that
     are not wanted stay 0; None if no tile is. Equal to running the network once over the whole
-    mirrored picture. A tile that is too large for the device is cut into halves.
+    mirrored picture, if the architecture is exact. A tile that is too large for the device is cut
+    into halves.
     """
     result = None
     tiles = tile_grid(start, stop, tile_px, architecture.stride)
-    for batch in batches([tile for tile in tiles if wanted(tile)], batch_tiles):
+    tiles = [tile for tile in tiles if wanted(tile)]
+    for batch, pixels in read_ahead(architecture, array, leading, tiles, batch_tiles):
         try:
-            outputs = network(
-                np.stack([_read_tile(architecture, array, leading, tile) for tile in batch])
-            )
+            outputs = network(pixels)
         except TileTooLarge:
             outputs = None
         if outputs is None:  # only here is what the failed tile took free again
@@ -80,19 +43,9 @@ def predict_box(
             shape = [b - a for a, b in zip(start, stop, strict=True)]
             result = np.zeros((len(outputs[0]), *shape), outputs[0].dtype)
         for tile, output in zip(batch, outputs, strict=True):
-            low = [max(a, t) for a, t in zip(start, tile.start, strict=True)]
-            high = [min(b, t) for b, t in zip(stop, tile.stop, strict=True)]
-            source = _box(low, high, tile.start)
-            result[(slice(None), *_box(low, high, start))] = output[(slice(None), *source)]
+            place, part = overlap(start, stop, tile)
+            result[(slice(None), *place)] = output[(slice(None), *part)]
     return result
-
-
-def _read_tile(architecture: Architecture, array, leading: tuple, tile: Block) -> np.ndarray:
-    """The pixels that a tile's output depends on, (c, *input_px)."""
-    input_px, _ = architecture.sizes_for(tile.shape)
-    corner = [a - m for a, m in zip(tile.start, architecture.margin_px, strict=True)]
-    end = [c + n for c, n in zip(corner, input_px, strict=True)]
-    return read_mirrored(array, corner, end, (slice(None), *leading))
 
 
 def _in_halves(
@@ -106,10 +59,6 @@ def _in_halves(
     return predict_box(network, architecture, array, leading, tile.start, tile.stop, halves)
 
 
-def _box(low: Sequence[int], high: Sequence[int], origin: Sequence[int]) -> tuple[slice, ...]:
-    return tuple(slice(a - o, b - o) for a, b, o in zip(low, high, origin, strict=True))
-
-
 def predict_block(
     network: Network,
     architecture: Architecture,
@@ -119,9 +68,10 @@ def predict_block(
     batch_tiles: int = 1,
     wanted: Callable[[Block], bool] = lambda tile: True,
 ) -> np.ndarray | None:
-    """What the network says of one (z, y, x) block of a slide, (channels, z, y, x).
+    """What is stored of one (z, y, x) block of a slide, (channels, z, y, x).
 
-    A network of two axes runs plane by plane. wanted: of tiles as (z, y, x) blocks.
+    A network of two axes runs plane by plane. Where tiles are not exact they are blended. wanted:
+    of tiles as (z, y, x) blocks, which may leave the slide where tiles are blended.
     """
     ndim = architecture.ndim
     result = None
@@ -134,10 +84,13 @@ def predict_block(
                 return wanted(tile)
             return wanted(Block(tile.index, (z, *tile.start), (z + 1, *tile.stop)))
 
-        box = predict_box(
-            *(network, architecture, array, leading, block.start[-ndim:], block.stop[-ndim:]),
-            *(tile_px, batch_tiles, wanted_here),
-        )
+        where = (architecture, array, leading, block.start[-ndim:], block.stop[-ndim:])
+        how = (tile_px, batch_tiles, wanted_here)
+        if architecture.is_exact:
+            box = predict_box(network, *where, *how)
+        else:
+            box = blend_box(network.probabilities, *where, *how)
+            box = None if box is None else network.stored(box)
         if box is None:
             continue
         if result is None:

@@ -11,9 +11,10 @@ class Architecture:
     pools: for each level of the contracting path, the pooling factor of each axis (1 or 2).
     kernels: for each level and the bottom, the kernel edge of each axis (1 or 3); anisotropic
     voxels begin with 1 along the coarse axis. width: channels of the first level, doubled with
-    each. norm: "none" (the paper) or "batch" (Çiçek et al. 2016); both keep tiles exact.
+    each. norm: "none" (the paper), "batch" (Çiçek et al. 2016), or "instance" (Ulyanov et al.
+    2016; what nnU-Net uses), whose tiles are not exact.
     Source: Ronneberger et al. 2015, figure 1, arXiv:1505.04597; Çiçek et al. 2016,
-    arXiv:1606.06650.
+    arXiv:1606.06650; Ulyanov et al. 2016, arXiv:1607.08022.
     """
 
     ndim: int
@@ -35,6 +36,15 @@ class Architecture:
         """Plain values for YAML."""
         values = asdict(self)
         return {**values, **{n: [list(v) for v in values[n]] for n in ("pools", "kernels")}}
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether tiles equal the whole picture: the one place where a network says so.
+
+        Instance normalisation takes its statistics from all pixels of a tile, so that what is said
+        of a pixel depends on where the tile ends; such tiles are blended.
+        """
+        return self.norm != "instance"
 
     @property
     def stride(self) -> tuple[int, ...]:

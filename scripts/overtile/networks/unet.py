@@ -7,7 +7,10 @@ from overtile.networks.architecture import Architecture
 
 CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 UP = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+NORM = {
+    "batch": {2: nn.BatchNorm2d, 3: nn.BatchNorm3d},
+    "instance": {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d},
+}
 CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
@@ -46,12 +49,17 @@ class UNet(nn.Module):
         """(n, channels, *input_px) -> (n, classes, *output_px) logits."""
         skips = []
         for level, pool in enumerate(self.pool):
-            skips.append(self.down[level](x))
-            x = pool(skips[-1])
-        x = self.down[-1](x)
-        for level in reversed(range(len(skips))):
+            for layer in self.down[level]:  # one by one: nothing else holds a map that is done with
+                x = layer(x)
+            skips.append(x)
+            x = pool(x)
+        for layer in self.down[-1]:
+            x = layer(x)
+        for level in reversed(range(len(self.pool))):
             x = self.grow[level](x)
-            x = self.up[level](torch.cat([_crop(skips[level], x), x], dim=1))
+            x = torch.cat([_crop(skips.pop(), x), x], dim=1)
+            for layer in self.up[level]:
+                x = layer(x)
         return self.head(x)
 
 
@@ -59,8 +67,8 @@ def _double_conv(a: Architecture, inputs: int, outputs: int, kernel, dropout: fl
     layers: list[nn.Module] = []
     for channels in (inputs, outputs):
         layers.append(CONV[a.ndim](channels, outputs, kernel, bias=a.norm == "none"))
-        if a.norm == "batch":
-            layers.append(NORM[a.ndim](outputs))
+        if a.norm != "none":
+            layers.append(NORM[a.norm][a.ndim](outputs, affine=True))
         layers.append(nn.ReLU(inplace=True))
     if dropout:
         layers.append(nn.Dropout(dropout))

@@ -1,12 +1,32 @@
 """Write whole files or nothing."""
 
+import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from overtile.errors import InputError
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Errors of a disk without room, of a user's quota, and of the largest file allowed."""
+
+
+@contextmanager
+def say_if_full(folder: Path) -> Iterator[None]:
+    """Turn a full disk into an InputError that names the folder, what is left, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        left_mb = shutil.disk_usage(folder).free / 1e6
+        raise InputError(
+            f"{folder}: {error.strerror.lower()}, {left_mb:.1f} MB left; free space, then run "
+            "again: what is finished is kept"
+        ) from None
 
 
 @contextmanager
@@ -19,10 +39,11 @@ def replace_when_done(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with say_if_full(path.parent):
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -2,9 +2,12 @@
 
 import json
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from overtile.stores.files import write_text
+from overtile.errors import InputError
+from overtile.stores.files import say_if_full, write_text
 
 NAME = "journal.jsonl"
 
@@ -28,17 +31,25 @@ class Journal:
         entries = [entry for entry in map(_parse, lines) if entry is not None]
         if entries and entries[0] == self._header:
             self.is_fresh = False
-            self._records = {entry["block"]: entry for entry in entries[1:]}
+            self._records = {entry["block"]: entry for entry in entries[1:] if "block" in entry}
 
     @staticmethod
     def holder(store: Path) -> str | None:
         """What a folder's store holds, finished or not; None without a store, "" if unknown."""
         path = Path(store) / NAME
-        if not path.exists():
-            return None
-        with path.open(encoding="utf-8", errors="replace") as file:
-            header = _parse(file.readline())
-        return header.get("holds", "") if isinstance(header, dict) else ""
+        return _header(path).get("holds", "") if path.exists() else None
+
+    @property
+    def refuse_others(self) -> Callable[[], None]:
+        """Raises InputError, in any process, if the store is not written under this key any more.
+
+        A process that was thought lost must not write into what another one has begun since.
+        """
+        return partial(_refuse_others, self._path, self._header)
+
+    def void(self) -> None:
+        """Make the file on disk vouch for nothing, whatever the key."""
+        write_text(self._path, json.dumps({"key": None, "holds": self._header["holds"]}) + "\n")
 
     def start(self) -> None:
         """Begin: keep what is done under this key, whole lines only; drop everything else."""
@@ -48,8 +59,9 @@ class Journal:
     def append(self, block: str, record: dict) -> None:
         """Note a block as finished, after its shard lies on disk."""
         entry = {"block": block, **record}
+        self.refuse_others()
         with self._lock:
-            with open(self._path, "a", encoding="utf-8") as file:
+            with say_if_full(self._path.parent), open(self._path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(entry) + "\n")
             self._records[block] = entry
 
@@ -58,8 +70,23 @@ class Journal:
         return self._records.get(block)
 
 
+def _refuse_others(path: Path, header: dict) -> None:
+    if not path.exists() or _header(path) != header:
+        raise InputError(
+            f"{path.parent}: another run, with other settings, has begun to write here; give each "
+            "run a folder of its own"
+        )
+
+
+def _header(path: Path) -> dict:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return _parse(file.readline()) or {}
+
+
 def _parse(line: str) -> dict | None:
+    """What a line holds; None for one that was cut short or damaged."""
     try:
-        return json.loads(line) if line.endswith("\n") else None
+        entry = json.loads(line) if line.endswith("\n") else None
     except ValueError:
         return None
+    return entry if isinstance(entry, dict) else None

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import zarr
 
 from overtile.geometry.components import IGNORE, Stitcher, id_dtype, label_block
 from overtile.geometry.spans import Block, plan_blocks
 from overtile.stores.digest import digest_of
 from overtile.stores.layout import chunk_and_shard
 from overtile.stores.ngff import list_labels, multiscale_attributes
-from overtile.stores.pieces import assemble, inside, pieces
+from overtile.stores.pieces import assemble, inside, pieces, whole
 from overtile.stores.pyramid import add_pyramid
 from overtile.stores.store import Store
 from overtile.stores.writer import StoreWriter, claim
@@ -41,6 +42,7 @@ def write_classes(
     gives the classes of a block; pixels of value 255 are ignored by training and scores.
     """
     claim(folder, "labels")
+    _list(folder)
     writer = StoreWriter(folder / "classes", digest_of(key, "classes"), "classes")
     writer.add_array("0", shape, np.uint8, AXES)
 
@@ -52,7 +54,7 @@ def write_classes(
     counts = np.sum([r["counts"] for r in writer.records("0")], axis=0)
     factors = add_pyramid(writer, AXES, pixel_size_um, is_label=True)
     writer.commit(
-        multiscale_attributes("classes", AXES, factors, pixel_size_um, is_label=True),
+        multiscale_attributes("classes", AXES, factors, pixel_size_um, True, "../../../"),
         pixel_size_um=list(pixel_size_um) if pixel_size_um else None,
         class_names=list(class_names),
         class_counts=counts[: len(class_names)].tolist(),
@@ -76,15 +78,19 @@ def write_objects(
     Every distinct id is counted once. attributes: what else the store is to say of itself.
     """
     writer = StoreWriter(folder, key, "labels")
-    writer.add_array("0", shape, dtype, AXES)
+    array = writer.add_array("0", shape, dtype, AXES)
+    writer.fill("0", lambda block: (read(block), {}), "objects")
+    _commit_objects(writer, classes, kind, len(distinct_ids(array)), **attributes)
 
-    def copy(block: Block) -> tuple[np.ndarray, dict]:
-        ids = read(block)
-        return ids, {"ids": np.unique(ids[ids > 0]).tolist()}
 
-    writer.fill("0", copy, "objects")
-    count = len(set().union(*(r["ids"] for r in writer.records("0"))))
-    _commit_objects(writer, classes, kind, count, **attributes)
+def distinct_ids(array: zarr.Array) -> np.ndarray:
+    """All ids > 0 of an array (z, y, x), each once, in increasing order.
+
+    Memory: a piece, and as many bytes as all ids have, twice over.
+    """
+    parts = pieces(whole(array.shape), array.shape[0] == 1)
+    found = np.unique(np.concatenate([np.unique(array[part.slices]) for part in parts]))
+    return found[found > 0]
 
 
 def _commit_objects(
@@ -100,6 +106,11 @@ def _commit_objects(
         classes_digest=classes.digest,
         **attributes,
     )
+    _list(folder)
+
+
+def _list(folder: Path) -> None:
+    """Tell viewers which label stores a picture has, now that this one begins or ends."""
     if folder.parent.name == "labels":
         list_labels(folder.parent.parent)
 
@@ -151,23 +162,29 @@ class Components:
 
     def ids(self, block: Block) -> np.ndarray:
         """Ids of a block, (z, y, x), 0 = background."""
-        return self._ids_of(block, self._read(block))
+        classes = self._read(block)
+
+        def number(piece: Block) -> np.ndarray:
+            return self._number(piece, classes[inside(piece, block)])
+
+        return assemble(block, self.shape[0] == 1, number, id_dtype(self.count))
 
     def classes(self, block: Block) -> np.ndarray:
         """Class map of a block, (z, y, x) uint8, without what is too small."""
         classes = self._read(block)
         if self._min_px <= 1:
             return classes
-        is_small = (self._ids_of(block, classes) == 0) & (classes != IGNORE)
-        return np.where(is_small, 0, classes)
 
-    def _ids_of(self, block: Block, classes: np.ndarray) -> np.ndarray:
-        numbering, count = self._numbering
+        def without_small(piece: Block) -> np.ndarray:
+            part = classes[inside(piece, block)]
+            is_small = (self._number(piece, part) == 0) & (part != IGNORE)
+            return np.where(is_small, 0, part)
 
-        def number(piece: Block) -> np.ndarray:
-            return numbering[piece.index][label_block(classes[inside(piece, block)])]
+        return assemble(block, self.shape[0] == 1, without_small, np.uint8)
 
-        return assemble(block, self.shape[0] == 1, number, id_dtype(count))
+    def _number(self, piece: Block, classes: np.ndarray) -> np.ndarray:
+        """Final ids of the components of a piece."""
+        return self._numbering[0][piece.index][label_block(classes)]
 
 
 def write_numbered(

@@ -13,17 +13,23 @@ MAX_SHARDS = 256
 SMALLEST_LEVEL_PX = 256
 
 
-def chunk_and_shard(shape: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def chunk_and_shard(
+    shape: Sequence[int], scale: int = 1
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Chunk and shard of a (z, y, x) shape, in pixels.
 
     A shard is a whole number of chunks, no larger than the picture needs. It grows with the
-    picture, so that no level of a slide makes more than 256 files.
+    picture, so that no level of a slide makes more than 256 files. scale: the smallest shard is
+    so many times as long along each axis, and there may be scale^2 times as many files: for steps
+    that gain from large units of work.
     """
     is_picture = shape[0] == 1
     chunk = PICTURE_CHUNK if is_picture else VOLUME_CHUNK
-    shard = list(PICTURE_SHARD if is_picture else VOLUME_SHARD)
     axes = [1, 2] if is_picture else [0, 1, 2]
-    while prod(halve(shape, shard)) > MAX_SHARDS:
+    shard = list(PICTURE_SHARD if is_picture else VOLUME_SHARD)
+    for axis in axes:
+        shard[axis] *= scale
+    while prod(halve(shape, shard)) > MAX_SHARDS * scale**2:
         for axis in axes:
             shard[axis] *= 2
     chunk = tuple(min(c, n) for c, n in zip(chunk, shape, strict=True))

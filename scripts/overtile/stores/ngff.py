@@ -13,11 +13,13 @@ def multiscale_attributes(
     factors: Sequence[Sequence[int]],
     pixel_size_um: Sequence[float] | None,
     is_label: bool,
+    source_image: str = "../../",
 ) -> dict:
     """The `ome` attribute of a picture or label pyramid.
 
     axes: of the arrays, last three z, y, x. factors: for each level, the (z, y, x) pixel edge as a
-    multiple of level 0's. pixel_size_um: of level 0, or None where it is not known.
+    multiple of level 0's. pixel_size_um: of level 0, or None where it is not known. source_image:
+    the way from a label pyramid to its picture.
     Levels are block means, so that their origin lies (factor - 1) / 2 pixels further in.
     """
     from ome_zarr_models.v05.axes import Axis
@@ -49,7 +51,7 @@ def multiscale_attributes(
         attributes = ImageLabelAttrs(
             version="0.5",
             multiscales=[multiscale],
-            **{"image-label": Label(source={"image": "../../"})},
+            **{"image-label": Label(source={"image": source_image})},
         )
     else:
         attributes = ImageAttrs(version="0.5", multiscales=[multiscale])
@@ -59,7 +61,8 @@ def multiscale_attributes(
 def list_labels(image_store: Path) -> None:
     """Write the list of finished label stores inside a picture's store, for viewers.
 
-    Class maps are not listed: NGFF 0.5 allows no labels inside labels.
+    To be called when one ends, and when one begins, as what was there is then gone. Class maps are
+    not listed: NGFF 0.5 allows no labels inside labels.
     Jobs of several models may do so at once: a lock keeps each from losing another's entry.
     """
     import fcntl

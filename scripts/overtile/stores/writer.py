@@ -1,11 +1,13 @@
 """Write a store block by block: resumable, committed last, digested."""
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import numpy as np
 import zarr
@@ -14,7 +16,7 @@ from overtile.errors import InputError
 from overtile.geometry.spans import Block, plan_blocks
 from overtile.progress import progress
 from overtile.stores.digest import digest_of_digests, digest_pixels
-from overtile.stores.files import write_json
+from overtile.stores.files import say_if_full, write_json
 from overtile.stores.journal import Journal
 from overtile.stores.layout import chunk_and_shard
 from overtile.stores.store import ROOT, store_path
@@ -27,7 +29,10 @@ Compute = Callable[[Block], tuple[np.ndarray, dict]]
 ONE_BLOCK = "block"
 """What each worker of a cluster offers once, so that it has one block at a time."""
 
-BLOCKS_ON_CLUSTER = 256
+BLOCKS_AHEAD = 64
+"""Blocks that Dask's threads are given at a time, so that the graph stays small for any number."""
+
+SECONDS_WITHOUT_WORKERS = 3600
 
 INSIDE = {"labels", "classes", "work"}
 """Stores that may lie inside another one and are left alone by it."""
@@ -67,32 +72,43 @@ class StoreWriter:
         self._journal = Journal(self.path, key, holds)
         self._arrays: dict[str, zarr.Array] = {}
         levels = [folder for folder in self.path.iterdir() if folder.name.isdigit()]
-        for level in levels:
-            if self._journal.is_fresh:
+        if self._journal.is_fresh:
+            # A kill amid the removal must not leave a journal that vouches for removed shards.
+            self._journal.void()
+            for level in levels:
                 shutil.rmtree(level)
-            else:
-                for torn in level.glob("**/*.partial"):
-                    torn.unlink()  # what a kill left of zarr's own temporary files
+        for level in levels:
+            for torn in level.glob("**/*.partial"):
+                torn.unlink(missing_ok=True)  # what a kill left of zarr's own temporary files
         self._journal.start()
 
     def add_array(
-        self, name: str, shape: Sequence[int], dtype: np.dtype, axes: Sequence[str]
+        self,
+        name: str,
+        shape: Sequence[int],
+        dtype: np.dtype,
+        axes: Sequence[str],
+        shard_scale: int = 1,
     ) -> zarr.Array:
-        """Create (or find, when resuming) an array whose last three axes are z, y, x."""
+        """Create (or find, when resuming) an array whose last three axes are z, y, x.
+
+        shard_scale: see `layout.chunk_and_shard`.
+        """
         extra = tuple(shape[:-3])
-        chunk, shard = chunk_and_shard(shape[-3:])
+        chunk, shard = chunk_and_shard(shape[-3:], shard_scale)
         if self.has_array(name):
             array = zarr.open_array(self.path / name, mode="r+")
         else:
-            array = zarr.create_array(
-                self.path / name,
-                shape=tuple(shape),
-                chunks=(1,) * len(extra) + chunk,
-                shards=extra + shard,
-                dtype=dtype,
-                compressors=zarr.codecs.ZstdCodec(level=1),
-                dimension_names=list(axes),
-            )
+            with say_if_full(self.path):
+                array = zarr.create_array(
+                    self.path / name,
+                    shape=tuple(shape),
+                    chunks=(1,) * len(extra) + chunk,
+                    shards=extra + shard,
+                    dtype=dtype,
+                    compressors=zarr.codecs.ZstdCodec(level=1),
+                    dimension_names=list(axes),
+                )
         self._arrays[name] = array
         return array
 
@@ -126,7 +142,7 @@ class StoreWriter:
         """
         blocks = self.blocks(name)
         todo = [b for b in blocks if self._journal.get(_entry(name, b)) is None]
-        write = partial(write_block, self._arrays[name], compute)
+        write = partial(write_block, self._arrays[name], self._journal.refuse_others, compute)
         with progress(len(blocks), label, start=len(blocks) - len(todo)) as advance:
 
             def note(block: Block, record: dict) -> None:
@@ -139,10 +155,7 @@ class StoreWriter:
                 for block in todo:
                     note(block, write(block))
             else:
-                import dask
-
-                tasks = [dask.delayed(lambda b: note(b, write(b)), pure=False)(b) for b in todo]
-                dask.compute(*tasks, scheduler="threads", num_workers=workers)
+                _fill_in_threads(workers, write, todo, note)
 
     def records(self, name: str) -> list[dict]:
         """The journal's records of all blocks of an array, in raster order."""
@@ -172,12 +185,36 @@ def _entry(name: str, block: Block) -> str:
     return f"{name}/{'.'.join(map(str, block.index))}"
 
 
-def write_block(array: zarr.Array, compute: Compute, block: Block) -> dict:
-    """Compute one block and write its shard; return the record that says it is done."""
+def write_block(
+    array: zarr.Array, refuse_others: Callable[[], None], compute: Compute, block: Block
+) -> dict:
+    """Compute one block and write its shard; return the record that says it is done.
+
+    refuse_others: see `Journal.refuse_others`; called just before the shard is written.
+    """
     pixels, record = compute(block)
     pixels = np.ascontiguousarray(pixels, dtype=array.dtype)
-    array[(..., *block.slices)] = pixels
+    refuse_others()
+    with say_if_full(Path(array.store.root).parent):
+        array[(..., *block.slices)] = pixels
     return {"sha256": digest_pixels(pixels), **record}
+
+
+def _fill_in_threads(
+    workers: int,
+    write: Callable[[Block], dict],
+    todo: Sequence[Block],
+    note: Callable[[Block, dict], None],
+) -> None:
+    """Let threads write blocks, and note each as it ends."""
+    from dask.threaded import get
+
+    def step(block: Block) -> None:
+        note(block, write(block))
+
+    for start in range(0, len(todo), BLOCKS_AHEAD):
+        graph = {n: (step, block) for n, block in enumerate(todo[start : start + BLOCKS_AHEAD])}
+        get(graph, list(graph), num_workers=workers)
 
 
 def _fill_on_cluster(
@@ -188,21 +225,66 @@ def _fill_on_cluster(
 ) -> None:
     """Let a cluster's workers write blocks, one each at a time, and note each as it ends.
 
-    A worker that is lost has its blocks given to another one. Only some blocks wait on the
-    cluster at any time, so that its graph stays small however many there are.
+    A worker that is lost has its block given to another one. No worker has a second block waiting:
+    a kill could cost both, and a block would be blamed for the death of a worker that never began
+    it. Raises InputError for a block that loses worker after worker, and if none is left for an
+    hour.
     """
-    from distributed import as_completed
+    from distributed import KilledWorker, wait
 
+    work = _share(client, write)
     waiting = iter(todo)
-    places: dict[str, Block] = {}
+    running: dict[distributed.Future, Block] = {}
+    while True:
+        free = max(1, _count_workers(client)) - len(running)
+        for block in islice(waiting, max(0, free)):
+            future = client.submit(work, block, pure=False, resources={ONE_BLOCK: 1})
+            running[future] = block
+        if not running:
+            return
+        try:
+            ended = wait(list(running), SECONDS_WITHOUT_WORKERS, return_when="FIRST_COMPLETED").done
+        except TimeoutError:
+            if _count_workers(client):
+                continue
+            raise InputError(
+                f"no worker left for {SECONDS_WITHOUT_WORKERS} s; look at squeue, then run again: "
+                "finished blocks are kept"
+            ) from None
+        for future in ended:
+            block = running.pop(future)
+            try:
+                note(block, future.result())
+            except KilledWorker as error:
+                raise InputError(
+                    f"block at {block.start} (z, y, x) px: {error.allowed_failures + 1} workers "
+                    "died of it, most likely for lack of memory; ask for more with --memory-gb, "
+                    "then run again: finished blocks are kept"
+                ) from None
 
-    def submit(block: Block) -> "distributed.Future":
-        future = client.submit(write, block, pure=False, resources={ONE_BLOCK: 1})
-        places[future.key] = block
-        return future
 
-    running = as_completed([submit(block) for block in islice(waiting, BLOCKS_ON_CLUSTER)])
-    for future in running:
-        note(places.pop(future.key), future.result())
-        for block in islice(waiting, 1):
-            running.add(submit(block))
+def _count_workers(client: "distributed.Client") -> int:
+    return len(client.cluster.scheduler_info["workers"])
+
+
+def _share(client: "distributed.Client", write: Callable[[Block], dict]) -> Callable[[Block], dict]:
+    """Send `write` once to each worker, and to each that comes later; return a short way to it.
+
+    It may hold a mask of many MB, too much to travel with every block.
+    """
+    from distributed import WorkerPlugin, get_worker
+
+    name_of_work = f"overtile-{uuid4()}"
+
+    class Work(WorkerPlugin):
+        name = name_of_work
+
+        def setup(self, worker) -> None:
+            self.write = write
+
+        def teardown(self, worker) -> None:
+            # A worker without its scheduler must not go on writing: another run may have begun.
+            os._exit(0)
+
+    client.register_plugin(Work())
+    return lambda block: get_worker().plugins[name_of_work].write(block)

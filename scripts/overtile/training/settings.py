@@ -10,7 +10,7 @@ from overtile.training.augment import Augmentation
 
 LOSSES = ("cross_entropy", "cross_entropy_dice")
 OPTIMISERS = ("adam", "sgd")
-NORMS = ("none", "batch")
+NORMS = ("none", "batch", "instance")
 ABOVE_0 = {"w0", "sigma_px", "sigma_um", "learning_rate", "border_tolerance", "tolerance"}
 BELOW_1 = {"border_tolerance", "tolerance", "dropout"}
 CHOICES = {"loss": LOSSES, "optimiser": OPTIMISERS, "norm": NORMS, "ndim": (2, 3)}

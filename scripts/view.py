@@ -1,0 +1,47 @@
+"""Show a slide in napari or Neuroglancer: picture, reference and every model's result.
+
+Serves the store to this machine until it is stopped by Ctrl-C, and prints what to open.
+"""
+
+import sys
+
+from overtile import cli
+
+
+def build_parser():
+    """Command line of this step."""
+    parser = cli.new_parser("view.py", __doc__)
+    parser.add_argument("--store", type=cli.path, required=True, help="S.ome.zarr, of a picture")
+    parser.add_argument("--port", type=cli.zero_or_more, default=8000, help="0: any free one")
+    parser.add_argument(
+        "--neuroglancer",
+        default="https://neuroglancer-demo.appspot.com",
+        help="address of a Neuroglancer; no other page may read the store",
+    )
+    return parser
+
+
+def run(args):
+    """Serve the folder of the store, so that its name is part of the address."""
+    from contextlib import suppress
+    from urllib.parse import quote
+
+    from overtile.stores.store import Store
+    from overtile.stores.viewing import LAYERS, serve
+
+    store = Store.open(args.store, "picture").path.resolve()
+    with serve(store.parent, args.port, args.neuroglancer) as server:
+        address = f"{server.address}/{quote(store.name)}"
+        print(f"napari --plugin napari-ome-zarr {address}")
+        print(f"{args.neuroglancer.rstrip('/')}/#!{address}/{LAYERS}", flush=True)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
+
+
+def main(arguments=None):
+    """Run from the command line; return the exit code."""
+    return cli.execute(build_parser(), run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""Viewers find a picture, its reference and every model's result, and nothing unfinished."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from ome_zarr_models.v05.image import Image
+from ome_zarr_models.v05.image_label import ImageLabel
+from ome_zarr_models.v05.labels import Labels
+
+from overtile.images.raw import RawImage
+from overtile.stores import labels as label_stores
+from overtile.stores.ingest import write_picture
+from overtile.stores.labels import write_component_store
+from overtile.stores.reference import write_reference
+
+SIZE = (1.0, 0.5, 0.5)
+NAMES = ["background", "cell"]
+
+
+@pytest.fixture
+def slide(tmp_path, data) -> Path:
+    """A picture of nuclei with its reference."""
+    source = data / "nuclei_dsb2018" / "fluo"
+    name = "04acab7636c4.tif"
+    store = tmp_path / "slide.ome.zarr"
+    picture, labels = (tifffile.imread(source / kind / name) for kind in ("image", "label"))
+    write_picture(raw(picture), store, "k", SIZE, None)
+    folder = store / "labels" / "reference"
+    write_reference(raw(labels), folder, "k", "instances", NAMES, [0, 1], None, SIZE)
+    return store
+
+
+def raw(pixels) -> RawImage:
+    return RawImage(Path("made.tif"), pixels[None, None], (0, 1, 2, 3), None)
+
+
+def segment(slide, name, key="k"):
+    """Write the labels of a model: the bright pixels."""
+    pixels = zarr.open_array(slide / "0", mode="r")[0]
+
+    def read(block):
+        return (pixels[block.slices] > 20).astype(np.uint8)
+
+    folder = slide / "labels" / name
+    write_component_store(folder, key, pixels.shape, read, NAMES, SIZE, "segmentation")
+
+
+def listed(slide) -> list[str]:
+    return json.loads((slide / "labels" / "zarr.json").read_text())["attributes"]["ome"]["labels"]
+
+
+def test_reference_and_all_models_are_listed_and_valid(slide):
+    for name in ("unet", "a-model_2.0"):
+        segment(slide, name)
+    assert listed(slide) == ["a-model_2.0", "reference", "unet"]
+    picture = Image.from_zarr(zarr.open_group(slide, mode="r"))
+    Labels.from_zarr(zarr.open_group(slide / "labels", mode="r"))
+    levels = len(picture.attributes.ome.multiscales[0].datasets)
+    for name in listed(slide):
+        label = ImageLabel.from_zarr(zarr.open_group(slide / "labels" / name, mode="r"))
+        (multiscale,) = label.attributes.ome.multiscales
+        assert len(multiscale.datasets) == levels
+        assert multiscale.axes == picture.attributes.ome.multiscales[0].axes[1:]
+
+
+def test_ids_and_class_maps_name_the_picture_that_they_are_of(slide):
+    segment(slide, "unet")
+    for folder in ("reference", "reference/classes", "unet", "unet/classes"):
+        label = ImageLabel.from_zarr(zarr.open_group(slide / "labels" / folder, mode="r"))
+        source = label.attributes.ome.image_label.source.image
+        assert Path(os.path.normpath(slide / "labels" / folder / source)) == slide
+
+
+@pytest.mark.parametrize("key", ["k", "other settings"])
+def test_a_model_is_not_listed_from_its_new_beginning_to_its_end(slide, monkeypatch, key):
+    segment(slide, "unet")
+    assert listed(slide) == ["reference", "unet"]
+    with monkeypatch.context() as patch:
+        patch.setattr(label_stores, "add_pyramid", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            segment(slide, "unet", key)
+    assert not (slide / "labels" / "unet" / "zarr.json").exists()
+    assert listed(slide) == ["reference"]
+    segment(slide, "unet", key)
+    assert listed(slide) == ["reference", "unet"]
