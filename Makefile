@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help env demo test lint format lock clean
+.PHONY: help env demo test lint solve format lock clean
 
 help:  ## List these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
@@ -32,6 +32,9 @@ lint: env  ## Check style, imports, rules and shipped configurations
 	snakefmt --check Snakefile workflow
 	PYTHONPATH=scripts lint-imports
 	python tests/lint_workflow.py
+
+solve: env  ## Ask conda-forge whether the builds of envs/*.yaml exist (lint cannot)
+	python tests/solve_environments.py
 
 format: env  ## Format code and rules
 	ruff check --fix .

@@ -1,4 +1,4 @@
-"""Put the trained folds of a plan into one folder for reuse, with a model card; or take one over."""
+"""Put a plan's trained folds into one folder for reuse, with a model card; or take one over."""
 
 import sys
 
@@ -21,17 +21,19 @@ def build_parser():
 def run(args):
     """Copy plan and weights, write the card."""
     from overtile.inference.package import copy_package, write_package
+    from overtile.stores.digest import digest_file
     from overtile.training.plan import read_plan
 
-    if args.adopt:
-        copy_package(args.adopt, args.package, args.plan)
-        return
-    write_package(read_plan(args.plan), args.folds, args.package)
+    if args.folds:
+        write_package(read_plan(args.plan), args.folds, args.package)
+        return {}
+    source = copy_package(args.adopt, args.package, args.plan)
+    return {"inputs": {str(source.resolve()): digest_file(source)}}
 
 
 def main(arguments=None):
     """Run from the command line; return the exit code."""
-    return cli.execute(build_parser(), run, arguments, into="package")
+    return cli.execute(build_parser(), run, arguments)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,9 @@ from overtile import cli
 def build_parser():
     """Command line of this step."""
     parser = cli.new_parser("plan.py", __doc__)
+    # The system's limits on a command line are reached by a thousand slides.
+    parser.fromfile_prefix_chars = "@"
+    parser.epilog = "@FILE stands for the arguments in a file, one a line."
     parser.add_argument(
         "--images",
         type=cli.path,

@@ -49,14 +49,15 @@ def run(args):
     from overtile.provenance import versions
     from overtile.reporting.inputs import load_archive
     from overtile.reporting.models import read_model
-    from overtile.reporting.page import headline_text, render_page
     from overtile.reporting.table import as_tsv
-    from overtile.reporting.weights import draw_figures
     from overtile.stores.files import write_text
 
     models = [read_model(folder) for folder in args.models]
     names = [model.name for model in models]
     archive = load_archive(args.scores, args.sheet, args.slides, names, args.reference_name)
+    from overtile.reporting.page import headline_text, render_page  # late: they draw
+    from overtile.reporting.weights import draw_figures
+
     table_name = args.table.name if args.table else None
     figures = draw_figures(models, args.weights, args.targets, args.slides)
     page = render_page(archive, models, versions(), args.title, table_name, figures)

@@ -8,6 +8,9 @@ from overtile import cli
 def build_parser():
     """Command line of this step."""
     parser = cli.new_parser("train.py", __doc__)
+    # The system's limits on a command line are reached by a thousand slides.
+    parser.fromfile_prefix_chars = "@"
+    parser.epilog = "@FILE stands for the arguments in a file, one a line."
     parser.add_argument("--plan", type=cli.path, required=True, help="plan.yaml from plan.py")
     parser.add_argument(
         "--images",

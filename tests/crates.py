@@ -1,4 +1,4 @@
-"""The official validator of RO-Crates, without a network. Run by the tests, in an environment of its own.
+"""The official validator of RO-Crates, without a network. The tests run it, in its own environment.
 
     python tests/crates.py FOLDER
 

@@ -4,6 +4,7 @@ Run by `make lint` through lint_workflow.py. Each function returns one line per 
 channel still offers these packages is what `make solve` asks.
 """
 
+import os
 import re
 import runpy
 import sys
@@ -170,19 +171,21 @@ def lint_use(root: Path, environments: dict[str, Environment]) -> list[str]:
 
 
 def rules(root: Path) -> Iterator[tuple[str, list[str], str | None]]:
-    """Name of each rule that runs something, its environments for any setting, and its script."""
+    """Name of each rule that starts a program, its environments for any setting, and its script."""
     chooser = root / "workflow" / "lib" / "environments.py"
     choose = runpy.run_path(str(chooser))["network_environment"]
     by_device = [choose(device) for device in ("auto", "cpu", "cuda")]
     for file in sorted((root / "workflow" / "rules").glob("*.smk")):
         for part in re.split(r"^(?=rule \w+:)", file.read_text(), flags=re.M)[1:]:
             rule = re.match(r"rule (\w+)", part)[1]
+            if not re.search(r"^    shell:", part, re.M):
+                continue  # runs in Snakemake's own process
             conda = re.search(r"^    conda:\s+(.+)$", part, re.M)
             script = re.search(r"""script\("([\w.]+)"\)""", part)
             paths = by_device if conda and "network_environment" in conda[1] else []
             paths = paths or re.findall(r'"([^"]+)"', conda[1] if conda else "")
-            names = [(file.parent / path).resolve().relative_to(root.resolve()) for path in paths]
-            yield rule, [name.name for name in names], script and script[1]
+            names = [os.path.relpath(file.parent / path, root / "envs") for path in paths]
+            yield rule, names, script and script[1]
 
 
 def packages_of(script: Path) -> frozenset[str]:

@@ -3,7 +3,8 @@
     python tests/solve_environments.py [CHANNEL]
 
 Run by `make solve`. Solves each envs/*.yaml for Linux as on a machine whose driver has that CUDA,
-installs nothing, and ends with exit code 1 and one line per environment that cannot be had.
+and installs nothing. Ends with exit code 1 and one line per environment that cannot be had, or with
+2 where the channel cannot be reached and nothing was checked.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from rattler.exceptions import GatewayError, SolverError
 
 ROOT = Path(__file__).resolve().parents[1]
 PLATFORMS = ["linux-64", "noarch"]
+UNREACHABLE = 2
 MACHINE = {"__unix": "0", "__linux": "5.14", "__glibc": "2.28", "__archspec": "1"}
 
 
@@ -38,12 +40,24 @@ def main(channel: str = "conda-forge") -> int:
     for path in sorted((ROOT / "envs").glob("*.yaml")):
         try:
             found = asyncio.run(builds(read_environment(path), channel))
-        except (GatewayError, SolverError) as error:
+        except GatewayError as error:
+            print(
+                f"{channel}: cannot be reached from here ({one_line(error)}); NOTHING WAS CHECKED "
+                f"of {path.name}: whether its builds exist is not known. Run make solve elsewhere",
+                file=sys.stderr,
+            )
+            return UNREACHABLE
+        except SolverError as error:
             faults += 1
-            print(f"{path.name}: {error}", file=sys.stderr)
+            print(f"{path.name}: {one_line(error)}", file=sys.stderr)
         else:
             print(f"{path.name}: {len(found)} packages, pytorch {found['pytorch']}")
     return 1 if faults else 0
+
+
+def one_line(error: Exception) -> str:
+    """The message of an exception without line breaks."""
+    return " ".join(str(error).split())
 
 
 if __name__ == "__main__":

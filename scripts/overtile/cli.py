@@ -21,8 +21,9 @@ def execute(
     """Parse, run, and turn bad input into one line on standard error and exit code 1.
 
     run: may return more facts for the record of this run. into: name of the flag with the store or
-    folder that is written, where the record goes, and also to --record. A wrong command line ends
-    with exit code 2, by argparse. Anything else is a fault of the program and keeps its traceback.
+    folder that is written, where the record goes, and also to --record. An InputError may have an
+    `exit_code` of its own. A wrong command line ends with exit code 2, by argparse. Anything else
+    is a fault of the program and keeps its traceback.
     """
     parser.add_argument(
         "--record", type=path, metavar="RUN.json", help="file that is to say how this run went"
@@ -38,7 +39,7 @@ def execute(
         _note(args, run, given, started.isoformat(timespec="milliseconds"), facts or {}, into)
     except InputError as error:
         print(f"{parser.prog}: {one_line(error)}", file=sys.stderr)
-        return EXIT_BAD_INPUT
+        return getattr(error, "exit_code", EXIT_BAD_INPUT)
     except OSError as error:
         print(
             f"{parser.prog}: {error.filename or 'a file'}: {error.strerror or one_line(error)}; "
@@ -89,7 +90,11 @@ def new_parser(name: str, description: str) -> argparse.ArgumentParser:
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add --device and --precision, for steps that run a network."""
     parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where the network runs"
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where the network runs; cuda: an error if no GPU is seen; auto: on a GPU where there "
+        "is one, an error if torch cannot use it",
     )
     parser.add_argument(
         "--precision",

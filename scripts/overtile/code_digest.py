@@ -5,7 +5,6 @@ Standard library only: the workflow reads this one file while it builds its rule
 
 import ast
 import hashlib
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -52,12 +51,20 @@ def files_run(script: str | Path, left_out: frozenset[str] = frozenset()) -> set
 def _tree(file: Path) -> ast.Module:
     """The syntax tree without docstrings."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            kept = [child for child in body if not _is_text(child)]
+    for node in _statements(tree):
+        if hasattr(node, "body"):
+            kept = [child for child in node.body if not _is_text(child)]
             node.body = kept or [ast.Pass()]
     return tree
+
+
+def _statements(tree: ast.Module) -> list[ast.AST]:
+    """The tree and all statements in it, at any depth; not the many more parts of expressions."""
+    found: list[ast.AST] = [tree]
+    for node in found:
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            found += getattr(node, block, ())
+    return found
 
 
 @cache
@@ -73,14 +80,16 @@ def _is_text(node: ast.AST) -> bool:
     )
 
 
-def imports(file: Path) -> Iterator[str]:
+@cache
+def imports(file: Path) -> tuple[str, ...]:
     """Names of all modules that a file imports, anywhere in it, and of what it takes from them."""
-    for node in ast.walk(_tree(file)):
+    names = []
+    for node in _statements(_tree(file)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(dict.fromkeys(names))
 
 
 def _files_run(library: Path, module: str) -> list[Path]:

@@ -17,13 +17,13 @@ from overtile.code_digest import code_digest
 from overtile.stores.digest import digest_file
 from overtile.stores.files import read_json, write_json
 
-PACKAGES = (*("torch", "numpy", "scipy", "zarr", "dask", "scikit-image", "tifffile", "snakemake"),)
+PACKAGES = ("torch", "numpy", "scipy", "zarr", "dask", "scikit-image", "tifffile", "snakemake")
 
 EFFORT = "effort.json"
 """What it took to make the folder that it lies in; no part of the result."""
 
-COMMITS = ("zarr.json", "fold.json", "plan.yaml")
-"""What a finished folder has: a store, a trained fold, a packaged model."""
+COMMITS = ("zarr.json", "fold.json")
+"""What a finished folder has: a store, a trained fold."""
 
 
 def versions() -> dict[str, str]:

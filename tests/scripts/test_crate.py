@@ -37,6 +37,7 @@ def results(done, archive, packaged, tmp_path_factory) -> Path:
     done(
         *("package", "--adopt", packaged / "package", "--package", package),
         *("--plan", folder / "models" / "unet" / "plan.yaml"),
+        *("--record", folder / "runs/package_model/unet.json"),
     )
     slide = folder / "slides" / "a.ome.zarr"
     probabilities = folder / "probabilities" / "unet" / "a.ome.zarr"
@@ -121,7 +122,7 @@ def test_a_slide_leads_to_its_raw_file_as_it_was(data, graph):
     assert graph[raw.as_uri()]["sha256"] == sha256(raw.read_bytes()).hexdigest()
 
 
-def test_a_score_leads_back_to_the_slide_and_the_model(graph):
+def test_a_score_leads_back_to_the_slide_and_the_model_that_was_taken_over(graph, packaged):
     made_by = {
         result: entity
         for entity in graph.values()
@@ -133,7 +134,10 @@ def test_a_score_leads_back_to_the_slide_and_the_model(graph):
         path = waiting.pop()
         found.add(path)
         waiting += ids(made_by[path].get("object", [])) if path in made_by else []
-    assert {"slides/a.ome.zarr/", "models/unet/package/", "models/unet/plan.yaml"} <= found
+    taken = (packaged / "package" / "plan.yaml").resolve()
+    assert {"slides/a.ome.zarr/", "models/unet/package/", taken.as_uri()} <= found
+    assert graph[taken.as_uri()]["sha256"] == sha256(taken.read_bytes()).hexdigest()
+    assert made_by["models/unet/plan.yaml"] is made_by["models/unet/package/"]
     assert "slides/b.ome.zarr/" not in found
 
 

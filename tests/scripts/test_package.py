@@ -1,9 +1,11 @@
 """Package: a model for reuse with its card, and refusals."""
 
+import json
 import shutil
 
 from overtile.inference.package import read_package
 from overtile.stores.digest import digest_file
+from overtile.training.plan import read_plan
 
 
 def test_a_model_card_names_classes_slides_and_scores(packaged):
@@ -30,3 +32,32 @@ def test_weights_that_changed_after_training_are_refused(step, packaged, planned
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
     assert "best.safetensors: changed since training; train again" in result.stderr
     assert not (package / "plan.yaml").exists()
+
+
+def test_a_package_taken_over_is_the_same_and_comes_with_its_plan(done, packaged, tmp_path):
+    source, package, plan = packaged / "package", tmp_path / "package", tmp_path / "plan.yaml"
+    record = ("--record", tmp_path / "run.json")
+    done("package", "--adopt", source / "plan.yaml", "--package", package, "--plan", plan, *record)
+    assert read_package(package) == read_package(source)
+    for name in ("plan.yaml", "README.md", "fold0.safetensors"):
+        assert digest_file(package / name) == digest_file(source / name)
+    assert "members" not in read_plan(plan)
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert run["inputs"] == {str(source / "plan.yaml"): digest_file(source / "plan.yaml")}
+
+
+def test_a_changed_package_is_not_taken_over(step, packaged, tmp_path):
+    source = shutil.copytree(packaged / "package", tmp_path / "source")
+    (source / "fold0.safetensors").write_bytes(b"other")
+    flags = ("--package", tmp_path / "package", "--plan", tmp_path / "plan.yaml")
+    result = step("package", "--adopt", source, *flags)
+    assert result.returncode == 1
+    assert "fold0.safetensors: missing or changed" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_a_package_is_not_taken_over_to_itself(step, packaged, tmp_path):
+    source = shutil.copytree(packaged / "package", tmp_path / "source")
+    result = step("package", "--adopt", source, "--package", source, "--plan", tmp_path / "p.yaml")
+    assert result.returncode == 1 and "name two" in result.stderr
+    assert read_package(source) == read_package(packaged / "package")

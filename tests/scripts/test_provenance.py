@@ -46,6 +46,15 @@ def test_runs_that_led_to_other_content_are_forgotten(done, data, tmp_path):
     ingest(done, data, store, "05")
     (run,) = read_runs(store)
     assert "05.png" in run["command"]
+    assert json.loads((store / "effort.json").read_text())["runs"] == [run]
+
+
+def test_a_record_does_not_speak_for_content_that_it_did_not_lead_to(done, data, tmp_path):
+    store = tmp_path / "s.ome.zarr"
+    ingest(done, data, store)
+    root = store / "zarr.json"
+    root.write_text(root.read_text() + "\n")
+    assert read_runs(store) == []
 
 
 def test_a_step_that_fails_leaves_no_record(step, data, tmp_path):

@@ -1,5 +1,6 @@
 """The digest of a step changes with what it computes, and with nothing else."""
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,45 @@ def test_each_file_is_parsed_once(digest, monkeypatch):
     monkeypatch.setattr(module.ast, "parse", lambda text: parsed.append(text) or parse(text))
     digest()
     assert len(parsed) == len(set(parsed)) > 4
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("scripts/**/*.py")), ids=lambda p: p.name)
+def test_imports_are_those_that_a_look_at_every_node_finds(path):
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    assert set(module.imports(path)) == found
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "if 1:\n    {}",
+        "if 1:\n    pass\nelse:\n    {}",
+        "for i in ():\n    pass\nelse:\n    {}",
+        "while 0:\n    {}",
+        "try:\n    {}\nfinally:\n    pass",
+        "try:\n    pass\nexcept OSError:\n    {}",
+        "try:\n    pass\nfinally:\n    {}",
+        "with open(0):\n    {}",
+        "match 1:\n    case 1:\n        {}",
+        "class A:\n    async def f(self):\n        {}",
+    ],
+)
+def test_an_import_counts_in_every_kind_of_block(tmp_path, block):
+    (tmp_path / "step.py").write_text(block.format("import overtile.stores") + "\n")
+    assert module.imports(tmp_path / "step.py") == ("overtile.stores",)
+
+
+def test_each_file_is_searched_for_imports_once(digest, monkeypatch, tmp_path):
+    digest()
+    searched = []
+    monkeypatch.setattr(module, "_tree", lambda file: searched.append(file))
+    code_digest(tmp_path / "1" / "step.py")
+    assert searched == []
 
 
 def test_modules_that_import_each_other_end(digest):

@@ -1,15 +1,20 @@
 """Where networks run: what is asked for, what is seen, what follows."""
 
+import runpy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from overtile.errors import InputError
 from overtile.networks import device as module
 from overtile.networks import sight
 from overtile.networks.device import WORKER, Device, choose_device, say_device
 from overtile.networks.sight import Sight, look, nvidia_smi_lists_one, resolve
+
+ROOT = Path(__file__).resolve().parents[2]
 
 LAPTOP = Sight("2.13.0", None, gpus=0, has_gpu=False, visible=None, is_given=False)
 CUDA_BUILD = replace(LAPTOP, cuda="12.9")
@@ -52,6 +57,9 @@ def test_what_is_asked_for_and_seen_says_where_to_run(asked, seen, found):
         ("auto", replace(OLD_DRIVER, visible="7"), ["this machine has", "='7'"]),
         ("auto", replace(LAPTOP, is_given=True), ["SLURM gave this job a GPU", "login node"]),
         ("auto", replace(CUDA_BUILD, visible="0", is_given=True), ["SLURM gave", "='0'"]),
+        ("auto", replace(LAPTOP, visible="0"), ["CUDA_VISIBLE_DEVICES='0' names", "login node"]),
+        ("auto", replace(CUDA_BUILD, visible="GPU-1"), ["='GPU-1' names", "mend it"]),
+        ("auto", replace(CUDA_BUILD, visible="MIG-1,x"), ["='MIG-1,x' names", "mend it"]),
     ],
 )
 def test_a_gpu_that_torch_cannot_use_is_an_error_that_names_cause_and_cure(asked, seen, words):
@@ -122,7 +130,7 @@ def test_workers_of_one_machine_take_the_gpus_of_their_run_in_turn(machine, monk
     machine("12.9", gpus=3)
     chosen = choose_device("cuda", "fp32", 1, processes=2)
     assert chosen.gpus == (0, 1)
-    monkeypatch.setattr(module, "_chosen_here", set())  # as in the process of a worker
+    monkeypatch.setattr(module.os, "getpid", lambda: -1)  # as in the process of a worker
     numbers = []
     for turn in range(4):
         monkeypatch.setenv(WORKER, str(turn))
@@ -135,12 +143,19 @@ def test_a_run_whose_workers_are_jobs_elsewhere_claims_nothing_but_they_do(machi
     chosen = choose_device("cuda", "bf16", 1, processes=0)
     assert (chosen.torch.type, chosen.gpus) == ("cuda", ())
     assert chosen.here().torch.type == "cpu"
-    monkeypatch.setattr(module, "_chosen_here", set())
+    monkeypatch.setattr(module.socket, "gethostname", lambda: "another machine")
     with pytest.raises(InputError, match="login node"):
         chosen.here()
     machine("12.9", gpus=1)
     there = chosen.here()
     assert (there.torch, there.gpus) == (torch.device("cuda", 0), (0,))
+
+
+def test_networks_on_other_machines_need_a_device_by_name(machine):
+    for seen in ({}, {"cuda": "12.9", "gpus": 1}):
+        machine(**seen)
+        with pytest.raises(InputError, match="--device: is auto.*allowed for that: cuda or cpu"):
+            choose_device("auto", "fp32", 1, processes=0)
 
 
 def test_a_device_travels_to_workers_as_it_is():
@@ -161,3 +176,14 @@ def test_nvidia_smi_is_believed_only_if_it_lists_a_gpu(said, found, tmp_path, mo
         program.write_text(f"#!/bin/sh\necho '{said}'\n")
         program.chmod(0o755)
     assert nvidia_smi_lists_one() == found
+
+
+@pytest.mark.parametrize("step", ["predict", "train"])
+def test_flags_and_settings_allow_the_same_devices(step):
+    build_parser = runpy.run_path(str(ROOT / "scripts" / f"{step}.py"))["build_parser"]
+    flags = {action.dest: action for action in build_parser()._actions}
+    schema = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
+    for name in ("device", "precision"):
+        setting = schema["properties"][name]
+        assert sorted(flags[name].choices) == sorted(setting["enum"])
+        assert flags[name].default == setting["default"] == "auto"

@@ -99,6 +99,12 @@ def test_a_second_claim_gives_what_the_process_has(tmp_path, monkeypatch):
     assert gpus.claim(["GPU-a", "GPU-b"], 2) == (0, 1)
 
 
+@pytest.mark.parametrize(("names", "count"), [([], 1), (["GPU-a"], 0)])
+def test_nothing_is_waited_for_that_cannot_come(names, count):
+    with pytest.raises(ValueError, match="at least one"):
+        gpus.claim(names, count)
+
+
 def test_a_folder_of_somebody_else_is_refused(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "mine")

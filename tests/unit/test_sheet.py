@@ -1,6 +1,7 @@
 """The sheet of slides: what it may hold, and one line for every mistake."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sheet import NAME, Row, read_sheet
+from sheet import FORBIDDEN, NAME, Row, read_sheet
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = "slide\timage\tlabels\tsplit\tgroup\tpixel_size_um"
@@ -185,6 +186,11 @@ def test_braces_that_snakemake_would_fill_in_are_refused(sheet, tmp_path):
     assert "braces or control characters" in refusal(sheet, "s\t{x}.tif")
 
 
+@given(st.text(st.characters(max_codepoint=200, exclude_characters="\r\n\t"), min_size=1))
+def test_exactly_braces_and_control_characters_are_forbidden_in_paths(path):
+    assert bool(FORBIDDEN.search(path)) == any(ord(c) < 32 or c in "{}" for c in path)
+
+
 def test_a_missing_sheet_and_one_in_another_encoding_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no.tsv: no such file; set the key 'slides'"):
         read_sheet(str(tmp_path / "no.tsv"), ".")
@@ -193,10 +199,44 @@ def test_a_missing_sheet_and_one_in_another_encoding_are_refused(tmp_path):
         read_sheet(str(tmp_path / "latin.tsv"), ".")
 
 
-def test_ten_thousand_slides_are_read(sheet):
-    rows = sheet(*(f"s{i}\ta.tif\tb.tif\ttrain\tg{i // 4}" for i in range(10_000)))
+def test_ten_thousand_slides_are_read_in_less_than_a_second(sheet):
+    lines = [f"s{i}\ta.tif\tb.tif\ttrain\tg{i // 4}\t0.5 0.5" for i in range(10_000)]
+    seconds = []
+    for _ in range(3):
+        start = time.process_time()
+        rows = sheet(*lines)
+        seconds.append(time.process_time() - start)
     assert len(rows) == 10_000
     assert rows["s9999"].group == "g2499"
+    assert min(seconds) < 1
+
+
+def test_each_file_is_looked_for_once(sheet, monkeypatch):
+    looked_for = []
+    is_file = os.path.isfile
+    monkeypatch.setattr(os.path, "isfile", lambda path: looked_for.append(path) or is_file(path))
+    sheet("s1\ta.tif\tb.tif", "s2\ta.tif")
+    assert [Path(path).name for path in looked_for] == ["a.tif", "b.tif", "a.tif"]
+
+
+def test_the_last_of_ten_thousand_rows_is_checked_as_the_first(sheet):
+    lines = [f"s{i}\ta.tif" for i in range(10_000)]
+    assert "line 10002: slide 's0' stands there twice" in refusal(sheet, *lines, "s0\ta.tif")
+    assert "line 10002: image of slide x: no file" in refusal(sheet, *lines, "x\tno.tif")
+
+
+def test_a_slide_that_is_asked_for_and_not_there_names_the_nearest(sheet):
+    rows = sheet("slide1\ta.tif", "slide2\ta.tif")
+    with pytest.raises(ValueError, match=r"slides.tsv: has no slide 'slid1'; did you mean 'slide1"):
+        rows["slid1"]
+    with pytest.raises(ValueError, match=r"has no slide 'xyz'; add a row"):
+        rows["xyz"]
+
+
+@pytest.mark.parametrize("group", ["-x", "@list"])
+def test_a_group_that_a_command_line_would_take_for_something_else_is_refused(sheet, group):
+    message = refusal(sheet, f"s\ta.tif\tb.tif\ttrain\t{group}")
+    assert f"group {group!r} of slide s is not allowed; begin it with anything but" in message
 
 
 @pytest.mark.parametrize("folder", ["config", "config/examples/isbi2012"])

@@ -1,4 +1,8 @@
-"""`snakemake --resources gpu=N`: how many GPU jobs at once, and on which GPU each. Needs no GPU."""
+"""`snakemake --resources gpu=N`: how many GPU jobs at once, and on which GPU each. Needs no GPU.
+
+The true rules run; in place of `python` stands a program that chooses the device as the true steps
+do, on a machine whose torch seems to see two GPUs.
+"""
 
 import json
 import os
@@ -8,57 +12,84 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 
-WORKFLOW = """
-rule all:
-    input: expand("done/{{job}}.json", job=range(4))
-
-rule job:
-    output: "done/{{job}}.json"
-    resources: gpu=1
-    shell: "{python} job.py {{output}}"
-"""
-
-JOB = """
+PYTHON = f"""#!{sys.executable}
 import json, os, sys, time
 began = time.monotonic()
 from pathlib import Path
-from overtile.networks.gpus import claim
-gpu, = claim(["GPU-a", "GPU-b"])
+sys.path.insert(0, {str(ROOT / "scripts")!r})
+import torch
+from overtile.networks import device
+torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: 2
+torch.cuda.set_device = lambda number: None
+device.gpu_names = lambda: ["GPU-a", "GPU-b"]
+flags = dict(zip(sys.argv, sys.argv[1:]))
+chosen = device.choose_device(flags["--device"], "fp32", 1)
 claimed = time.monotonic()
-Path(f"began-{os.getpid()}").touch()
-# With gpu=2 each job waits until two have begun: it would not end were they run one by one.
-while len(list(Path().glob("began-*"))) < int(os.environ["AT_ONCE"]):
+notes = Path(os.environ["NOTES"])
+(notes / f"{{os.getpid()}}.began").touch()
+# Each waits until enough have begun: it would not end were they run one by one.
+while len(list(notes.glob("*.began"))) < int(os.environ["AT_ONCE"]):
     time.sleep(0.01)
-seen = {"gpu": gpu, "began": began, "claimed": claimed, "ended": time.monotonic()}
-Path(sys.argv[1]).write_text(json.dumps(seen))
+output = Path(flags.get("--probabilities") or flags["--model"] + "/fold.json")
+output.parent.mkdir(parents=True, exist_ok=True)
+output.write_text("{{}}")
+seen = {{"step": Path(sys.argv[1]).stem, "gpus": chosen.gpus, "began": began}}
+seen |= {{"claimed": claimed, "ended": time.monotonic()}}
+(notes / f"{{os.getpid()}}.json").write_text(json.dumps(seen))
 """
+
+GIVEN = (
+    *(f"results/models/unet/{name}" for name in ("plan.yaml", "train.args", "package/plan.yaml")),
+    *(f"results/slides/slide{n}.ome.zarr/zarr.json" for n in (1, 2, 3)),
+    "results/targets/2d_2px/slide1.ome.zarr/zarr.json",
+    "results/weights/unet/slide1.zarr/zarr.json",
+)
+
+WANTED = (
+    "results/models/unet/fold0/fold.json",
+    *(f"results/probabilities/unet/slide{n}.ome.zarr/zarr.json" for n in (1, 2, 3)),
+)
 
 
 @pytest.fixture
-def run(tmp_path):
-    """Run four jobs that take a GPU each; return what they saw."""
+def run(make_project, tmp_path):
+    """Run one training and three predictions; return what they saw."""
+    (tmp_path / "python").write_text(PYTHON)
+    (tmp_path / "python").chmod(0o755)
+    config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+    rows = [(f"slide{n}", f"resources/demo/slide{n}.ome.tif", "", "", "") for n in (2, 3)]
+    labelled = [f"resources/demo/slide1{end}.ome.tif" for end in ("", "_labels")]
+    config["models"]["unet"]["separate_px"] = 2
 
-    def snakemake(gpus: int) -> list[dict]:
-        (tmp_path / "Snakefile").write_text(WORKFLOW.format(python=sys.executable))
-        (tmp_path / "job.py").write_text(JOB)
+    def snakemake(gpus: int, at_once: int, device: str = "auto") -> list[dict]:
+        project = make_project(
+            config | {"device": device}, [("slide1", *labelled, "train", ""), *rows]
+        )
+        for name in GIVEN:
+            file = project.archive / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("{}")
         variables = {
-            "PYTHONPATH": str(ROOT / "scripts"),
+            "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
             "OVERTILE_GPU_LOCKS": str(tmp_path / "locks"),
-            "AT_ONCE": str(gpus),
+            "NOTES": str(tmp_path),
+            "AT_ONCE": str(at_once),
         }
+        command = [sys.executable, "-m", "snakemake", *("--snakefile", project.root / "Snakefile")]
+        command += ["--directory", project.archive, "--cores", "20", "--resources", f"gpu={gpus}"]
+        command += ["--configfile", project.archive / "config.yaml"]
+        command += ["--allowed-rules", "train_fold", "predict_probabilities", "--", *WANTED]
         result = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", "8", "--resources", f"gpu={gpus}"],
-            cwd=tmp_path,
-            env=os.environ | variables,
-            capture_output=True,
-            text=True,
-            timeout=120,
+            command, env=os.environ | variables, capture_output=True, text=True, timeout=180
         )
         assert result.returncode == 0, result.stderr
-        return [json.loads(file.read_text()) for file in (tmp_path / "done").glob("*.json")]
+        jobs = [json.loads(file.read_text()) for file in tmp_path.glob("*.json")]
+        assert sorted(job["step"] for job in jobs) == ["predict", "predict", "predict", "train"]
+        return jobs
 
     return snakemake
 
@@ -71,13 +102,23 @@ def overlapping(jobs: list[dict], start: str) -> list[tuple[dict, dict]]:
 
 
 def test_one_gpu_never_has_two_jobs_at_once(run):
-    jobs = run(gpus=1)
-    assert len(jobs) == 4
+    jobs = run(gpus=1, at_once=1)
     assert overlapping(jobs, "began") == []
-    assert [job["gpu"] for job in jobs] == [0, 0, 0, 0]
+    assert [job["gpus"] for job in jobs] == [[0]] * 4
 
 
 def test_two_gpus_have_two_jobs_at_once_each_on_its_own(run):
-    pairs = overlapping(run(gpus=2), "claimed")
+    pairs = overlapping(run(gpus=2, at_once=2), "claimed")
     assert pairs
-    assert all(a["gpu"] != b["gpu"] for a, b in pairs)
+    assert all(sorted(a["gpus"] + b["gpus"]) == [0, 1] for a, b in pairs)
+
+
+def test_a_gpu_that_snakemake_gives_away_twice_has_one_job_at_a_time_all_the_same(run):
+    jobs = run(gpus=4, at_once=2)
+    assert len(overlapping(jobs, "began")) > len(overlapping(jobs, "claimed"))
+    assert all(a["gpus"] != b["gpus"] for a, b in overlapping(jobs, "claimed"))
+
+
+def test_networks_on_the_processor_wait_for_no_gpu(run):
+    jobs = run(gpus=1, at_once=2, device="cpu")
+    assert [job["gpus"] for job in jobs] == [[]] * 4

@@ -1,6 +1,7 @@
 """Read and check the sheet of slides, once."""
 
 import csv
+import difflib
 import os
 import re
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ REQUIRED = ("slide", "image")
 OPTIONAL = ("labels", "split", "group", "pixel_size_um", "mask")
 SPLITS = ("train", "val", "test", "")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+FORBIDDEN = re.compile(r"[\x00-\x1f{}]")
 MADE_HERE = re.compile(r"resources/demo/slide\d+(_labels)?\.ome\.tif")
 
 
@@ -27,7 +29,19 @@ class Row:
     mask: str = ""
 
 
-def read_sheet(path: str, data: str) -> dict[str, Row]:
+class Sheet(dict[str, Row]):
+    """Rows by slide name. A name that is not there is an error that names the nearest."""
+
+    def __init__(self, path: str):
+        self._path = path
+
+    def __missing__(self, slide: str) -> Row:
+        close = difflib.get_close_matches(slide, self, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "add a row"
+        raise ValueError(f"{self._path}: has no slide {slide!r}; {hint}")
+
+
+def read_sheet(path: str, data: str) -> Sheet:
     """Rows by slide name, in the order of the file.
 
     path: a TSV file with a header. data: folder that relative picture paths start from. Raises
@@ -42,7 +56,7 @@ def read_sheet(path: str, data: str) -> dict[str, Row]:
         raise ValueError(f"{path}: is not UTF-8 text; save the sheet as UTF-8 TSV") from None
     header = [name.strip() for name in lines[0]] if lines else []
     _check_header(path, header)
-    rows: dict[str, Row] = {}
+    rows = Sheet(path)
     for number, cells in enumerate(lines[1:], start=2):
         cells = [cell.strip() for cell in cells]
         if not any(cells) or cells[0].startswith("#"):
@@ -88,6 +102,11 @@ def _check_row(where: str, row: Row, data: str) -> Row:
             f"{where}: slide {row.slide} has split {row.split!r} but no labels; "
             "name a labels file, or leave the split empty"
         )
+    if row.group.startswith(("-", "@")):
+        raise ValueError(
+            f"{where}: group {row.group!r} of slide {row.slide} is not allowed; "
+            "begin it with anything but '-' and '@', which command lines read otherwise"
+        )
     if row.pixel_size_um and not _are_edges(row.pixel_size_um.split(" ")):
         raise ValueError(
             f"{where}: pixel_size_um {row.pixel_size_um!r} of slide {row.slide} is not allowed; "
@@ -112,7 +131,7 @@ def _are_edges(words: list[str]) -> bool:
 def _find(where: str, slide: str, column: str, path: str, data: str) -> str:
     if not path:
         raise ValueError(f"{where}: slide {slide} has no {column}; name a file")
-    if any(ord(c) < 32 or c in "{}" for c in path):
+    if FORBIDDEN.search(path):
         raise ValueError(f"{where}: {column} {path!r} has braces or control characters; rename it")
     if MADE_HERE.fullmatch(path):
         return path

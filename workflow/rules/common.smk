@@ -48,10 +48,10 @@ SCRIPTS = str(ROOT / "scripts")
 def script(name):
     """Path of a step's script from where snakemake runs.
 
-    As a function of the input it is no reason to run again: code may be moved or deployed anew.
+    Snakemake notes no parameter that is a Path: code may be moved or deployed anew. A function would
+    do the same, but be asked for its signature several times in every job.
     """
-    path = os.path.relpath(f"{SCRIPTS}/{name}")
-    return lambda wildcards, input: path
+    return Path(os.path.relpath(f"{SCRIPTS}/{name}"))
 
 
 # The one library file read here; it needs nothing but the standard library.
@@ -101,7 +101,8 @@ REFERENCED = [row.slide for row in SLIDES.values() if row.labels]
 
 
 wildcard_constraints:
-    slide="|".join(map(re.escape, SLIDES)),
+    # Not the names of all slides: Snakemake reads the pattern again for every file of every job.
+    slide="[^/]+",
     model="|".join(map(re.escape, MODELS)),
     fold=r"\d+",
     ndim="[23]",
@@ -154,6 +155,42 @@ def target(model, slide):
 def targets(model, *splits):
     """The labels that a model learns, of all slides of some splits."""
     return [target(model, slide) for split in splits for slide in slides_of(split)]
+
+
+def plan_arguments(model):
+    """What a model learns from, as flags of plan.py."""
+    return {
+        "--images": [picture(slide) for slide in slides_of("train")],
+        "--validation": [picture(slide) for slide in slides_of("val")],
+        "--labels": targets(model, "train", "val"),
+        "--groups": [SLIDES[slide].group or slide for slide in slides_of("train")],
+    }
+
+
+def train_arguments(model):
+    """What a model learns from, as flags of train.py."""
+    slides = slides_of("train", "val")
+    return {
+        "--images": [picture(slide) for slide in slides],
+        "--labels": [target(model, slide) for slide in slides],
+        "--weights": [
+            f"results/weights/{model}/{slide}.zarr/zarr.json" for slide in slides
+        ],
+    }
+
+
+def write_arguments(path, flags):
+    """Write flags to results/models/{model}/{path}, one argument a line, for `script.py @path`."""
+    # Where this is a module, its prefix stands before results.
+    root = str(Path(path).parents[2])
+    lines = []
+    for flag, values in flags.items():
+        stores = flag != "--groups"
+        lines += [
+            flag,
+            *(root + v.removeprefix("results") if stores else v for v in values),
+        ]
+    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def flags(name, values):

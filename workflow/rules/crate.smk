@@ -18,7 +18,8 @@ rule write_crate:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
     params:
         code=code_digest("crate.py"),
         script=script("crate.py"),

@@ -9,11 +9,14 @@ rule make_demo_slide:
         "benchmarks/make_demo_slide/{number}.tsv"
     wildcard_constraints:
         number=r"\d+",
+    group:
+        batch("ingest")
     conda:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 2 * attempt,
     params:
         code=code_digest("demo.py"),
         script=script("demo.py"),

@@ -10,11 +10,15 @@ rule evaluate_slide:
         run="results/runs/evaluate_slide/{model}/{slide}.json",
     benchmark:
         "benchmarks/evaluate_slide/{model}/{slide}.tsv"
+    group:
+        batch("measure")
     conda:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: attempt
+        * minutes(wildcards.slide, 2, per_gb=60),
     params:
         code=code_digest("evaluate.py"),
         script=script("evaluate.py"),

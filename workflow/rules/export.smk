@@ -13,6 +13,8 @@ rule export_outlines:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: attempt
+        * minutes(wildcards.slide, 2, per_gb=60),
     params:
         code=code_digest("export.py"),
         script=script("export.py"),
@@ -36,6 +38,8 @@ rule export_tiff:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: attempt
+        * minutes(wildcards.slide, 2, per_gb=60),
     params:
         code=code_digest("export.py"),
         script=script("export.py"),

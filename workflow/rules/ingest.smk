@@ -8,11 +8,15 @@ rule ingest_image:
         "logs/ingest_image/{slide}.log",
     benchmark:
         "benchmarks/ingest_image/{slide}.tsv"
+    group:
+        batch("ingest")
     conda:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: attempt
+        * minutes(wildcards.slide, 2, per_gb=20),
     params:
         code=code_digest("ingest.py"),
         script=script("ingest.py"),
@@ -33,11 +37,15 @@ rule ingest_labels:
         "logs/ingest_labels/{slide}.log",
     benchmark:
         "benchmarks/ingest_labels/{slide}.tsv"
+    group:
+        batch("ingest")
     conda:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: attempt
+        * minutes(wildcards.slide, 2, per_gb=20),
     params:
         code=code_digest("ingest.py"),
         script=script("ingest.py"),

@@ -5,17 +5,19 @@ rule package_model:
         folds=lambda wildcards: fold_results(wildcards.model),
     output:
         "results/models/{model}/package/plan.yaml",
-    wildcard_constraints:
-        model=one_of(TRAINED),
     log:
-        "logs/package_model/{model}.log",
+        text="logs/package_model/{model}.log",
+        run="results/runs/package_model/{model}.json",
     benchmark:
         "benchmarks/package_model/{model}.tsv"
+    wildcard_constraints:
+        model=one_of(TRAINED),
     conda:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         code=code_digest("package.py"),
         script=script("package.py"),
@@ -23,33 +25,37 @@ rule package_model:
         folds=lambda wildcards, input: [str(Path(done).parent) for done in input.folds],
     shell:
         "python {params.script:q} --plan {input.plan:q} --folds {params.folds:q}"
-        " --package {params.package:q}"
-        " 2>&1 | tee {log:q}"
+        " --package {params.package:q} --record {log.run:q}"
+        " 2>&1 | tee {log.text:q}"
 
 
 rule adopt_package:
     """Take a model that was trained and packaged before, in place of training one."""
     input:
-        lambda wildcards: local(f"{MODELS[wildcards.model]['package']}/plan.yaml"),
+        lambda wildcards: local(
+            str(Path(MODELS[wildcards.model]["package"], "plan.yaml"))
+        ),
     output:
         plan="results/models/{model}/plan.yaml",
         package="results/models/{model}/package/plan.yaml",
-    wildcard_constraints:
-        model=one_of(ADOPTED),
     log:
-        "logs/adopt_package/{model}.log",
+        text="logs/adopt_package/{model}.log",
+        run="results/runs/package_model/{model}.json",
     benchmark:
         "benchmarks/adopt_package/{model}.tsv"
+    wildcard_constraints:
+        model=one_of(ADOPTED),
     conda:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
     params:
         code=code_digest("package.py"),
         script=script("package.py"),
         package=lambda wildcards, output: str(Path(output.package).parent),
     shell:
         "python {params.script:q} --adopt {input:q} --plan {output.plan:q}"
-        " --package {params.package:q}"
-        " 2>&1 | tee {log:q}"
+        " --package {params.package:q} --record {log.run:q}"
+        " 2>&1 | tee {log.text:q}"

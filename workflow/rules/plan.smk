@@ -1,5 +1,6 @@
 localrules:
     write_settings,
+    list_slides,
 
 
 rule write_settings:
@@ -21,33 +22,55 @@ rule write_settings:
         "printf %s {params.settings:q} > {output:q} 2> {log:q}"
 
 
+rule list_slides:
+    """Write down what a model learns from: a command line has no room for thousands of slides."""
+    output:
+        plan="results/models/{model}/plan.args",
+        train="results/models/{model}/train.args",
+    log:
+        "logs/list_slides/{model}.log",
+    benchmark:
+        "benchmarks/list_slides/{model}.tsv"
+    wildcard_constraints:
+        model=one_of(TRAINED),
+    threads: 1
+    resources:
+        mem_mb=1000,
+    params:
+        plan=lambda wildcards: plan_arguments(wildcards.model),
+        train=lambda wildcards: train_arguments(wildcards.model),
+    run:
+        write_arguments(output.plan, params.plan)
+        write_arguments(output.train, params.train)
+
+
 rule plan_training:
     """Work out everything that training will do; the plan can be read and edited."""
     input:
         settings="results/models/{model}/settings.yaml",
+        slides="results/models/{model}/plan.args",
         images=[picture(slide) for slide in slides_of("train")],
         validation=[picture(slide) for slide in slides_of("val")],
         labels=lambda wildcards: targets(wildcards.model, "train", "val"),
     output:
         "results/models/{model}/plan.yaml",
-    wildcard_constraints:
-        model=one_of(TRAINED),
     log:
         text="logs/plan_training/{model}.log",
         run="results/runs/plan_training/{model}.json",
     benchmark:
         "benchmarks/plan_training/{model}.tsv"
+    wildcard_constraints:
+        model=one_of(TRAINED),
     conda:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         code=code_digest("plan.py"),
         script=script("plan.py"),
-        groups=flags("--groups", [SLIDES[s].group or s for s in slides_of("train")]),
     shell:
-        "python {params.script:q} --images {input.images:q} --validation {input.validation:q}"
-        " --labels {input.labels:q} {params.groups} --settings {input.settings:q} --plan {output:q}"
+        "python {params.script:q} @{input.slides:q} --settings {input.settings:q} --plan {output:q}"
         " --record {log.run:q}"
         " 2>&1 | tee {log.text:q}"

@@ -10,6 +10,8 @@ rule predict_probabilities:
         "logs/predict_probabilities/{model}/{slide}.log",
     benchmark:
         "benchmarks/predict_probabilities/{model}/{slide}.tsv"
+    group:
+        batch("predict")
     conda:
         network_environment(config["device"])
     threads: 4
@@ -17,6 +19,10 @@ rule predict_probabilities:
         gpu=int(config["device"] != "cpu"),
         mem_mb=lambda wildcards, attempt: round(
             1000 * config["prediction"]["memory_gb"] * (1 + attempt)
+        ),
+        runtime=lambda wildcards, attempt: attempt
+        * minutes(
+            wildcards.slide, 3, per_gb=120 if config["device"] != "cpu" else 1200
         ),
     params:
         code=code_digest("predict.py"),

@@ -34,7 +34,8 @@ rule write_report:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         code=code_digest("report.py"),
         script=script("report.py"),

@@ -9,11 +9,15 @@ rule segment_objects:
         "logs/segment_objects/{model}/{slide}.log",
     benchmark:
         "benchmarks/segment_objects/{model}/{slide}.tsv"
+    group:
+        batch("measure")
     conda:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: attempt
+        * minutes(wildcards.slide, 2, per_gb=60),
     params:
         code=code_digest("segment.py"),
         script=script("segment.py"),

@@ -8,11 +8,15 @@ rule separate_labels:
         "logs/separate_labels/{ndim}d_{separate_px}px/{slide}.log",
     benchmark:
         "benchmarks/separate_labels/{ndim}d_{separate_px}px/{slide}.tsv"
+    group:
+        batch("ingest")
     conda:
         "../../envs/cpu.yaml"
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: attempt
+        * minutes(wildcards.slide, 2, per_gb=60),
     params:
         code=code_digest("separate.py"),
         script=script("separate.py"),

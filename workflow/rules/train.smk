@@ -2,6 +2,7 @@ rule train_fold:
     """Train one network; a killed training goes on from its last epoch."""
     input:
         plan="results/models/{model}/plan.yaml",
+        slides="results/models/{model}/train.args",
         images=[picture(slide) for slide in slides_of("train", "val")],
         labels=lambda wildcards: [
             target(wildcards.model, slide) for slide in slides_of("train", "val")
@@ -22,6 +23,7 @@ rule train_fold:
     resources:
         gpu=int(config["device"] != "cpu"),
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        runtime=lambda wildcards, attempt: 480 * attempt,
     params:
         code=code_digest("train.py"),
         script=script("train.py"),
@@ -29,7 +31,7 @@ rule train_fold:
         device=config["device"],
         precision=config["precision"],
     shell:
-        "python {params.script:q} --plan {input.plan:q} --images {input.images:q}"
-        " --labels {input.labels:q} --weights {input.weights:q} --model {params.model:q} --fold {wildcards.fold}"
+        "python {params.script:q} @{input.slides:q} --plan {input.plan:q}"
+        " --model {params.model:q} --fold {wildcards.fold}"
         " --device {params.device} --precision {params.precision} --threads {threads}"
         " 2>&1 | tee {log:q}"

@@ -9,11 +9,15 @@ rule weigh_borders:
         "logs/weigh_borders/{model}/{slide}.log",
     benchmark:
         "benchmarks/weigh_borders/{model}/{slide}.tsv"
+    group:
+        batch("weigh")
     conda:
         "../../envs/cpu.yaml"
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: attempt
+        * minutes(wildcards.slide, 2, per_gb=60),
     params:
         code=code_digest("weigh.py"),
         script=script("weigh.py"),

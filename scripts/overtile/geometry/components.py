@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -23,6 +22,8 @@ def label_block(classes: np.ndarray) -> np.ndarray:
     classes: (z, y, x) uint8; 0 is background and `IGNORE` is left out. Returns int32 labels from 1,
     class by class, each in raster order of their first pixel; 0 elsewhere.
     """
+    from scipy import ndimage  # late: most steps that import this module label nothing
+
     labels = np.zeros(classes.shape, dtype=np.int32)
     count = 0
     for value in np.flatnonzero(np.bincount(classes.ravel())):

@@ -53,12 +53,15 @@ def read_package(folder: Path) -> dict:
     return plan
 
 
-def copy_package(source: Path, folder: Path, plan_path: Path) -> None:
+def copy_package(source: Path, folder: Path, plan_path: Path) -> Path:
     """Copy a package after checking it, and its plan to `plan_path`; `plan.yaml` is written last.
 
-    source: the package, or its plan.yaml. Raises InputError if something is missing or changed.
+    source: the package, or its plan.yaml, which is returned. Raises InputError if something is
+    missing or changed, or if both packages are one.
     """
     source = source.parent if source.name == PLAN else source
+    if source.resolve() == folder.resolve():
+        raise InputError(f"{source}: is the folder to copy it to; name two")
     plan = read_package(source)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PLAN).unlink(missing_ok=True)
@@ -68,6 +71,7 @@ def copy_package(source: Path, folder: Path, plan_path: Path) -> None:
                 shutil.copyfile(source / name, temporary)
     write_yaml(plan_path, {key: value for key, value in plan.items() if key != "members"})
     write_yaml(folder / PLAN, plan)
+    return source / PLAN
 
 
 def model_card(plan: dict, scores: Sequence[dict]) -> str:

@@ -2,12 +2,14 @@
 
 import ctypes
 import os
+import socket
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
 
+from overtile.errors import InputError
 from overtile.networks.gpus import claim, gpu_names
 from overtile.networks.sight import look, resolve
 
@@ -19,28 +21,30 @@ WORKER = "OVERTILE_WORKER"
 class Device:
     """A torch device with its arithmetic: fp32, or bf16 under autocast.
 
-    gpus: numbers of the GPUs that this run has claimed on its machine; `torch` is the first.
+    gpus: numbers of the GPUs that its run has claimed on its machine; `torch` is the first.
+    run: the process that chose it. Where it comes to any other one, that is a worker.
     """
 
     torch: torch.device
     precision: str
     threads: int
     gpus: tuple[int, ...] = ()
+    run: str = ""
 
     def here(self) -> "Device":
         """This device as the calling process has it.
 
         Workers on the machine of their run take its GPUs in turn. A worker elsewhere, in a SLURM
         job of its own, claims one there; its run has claimed none, and itself only looks at
-        networks, on the processor. Raises InputError where no GPU is seen.
+        networks, on the processor. Raises InputError where a worker sees no GPU.
         """
         prepare_torch(self.torch.type, self.threads)
         if self.torch.type != "cuda":
             return self
-        if self in _chosen_here:
+        if self.run == _this_process():
             return self if self.gpus else replace(self, torch=torch.device("cpu"))
-        turn = int(os.environ.get(WORKER, 0))
         gpus = self.gpus or _claim(1)
+        turn = int(os.environ.get(WORKER, 0))
         return replace(self, torch=_use(gpus[turn % len(gpus)]), gpus=gpus)
 
     def autocast(self):
@@ -50,25 +54,31 @@ class Device:
         return torch.autocast(self.torch.type, dtype=torch.bfloat16)
 
 
-_chosen_here: set[Device] = set()
-
-
 def choose_device(device: str, precision: str, threads: int, processes: int = 1) -> Device:
     """Resolve "auto", claim GPUs, and make torch repeatable there; see networks/sight.py, gpus.py.
 
     processes: how many of this run are on this machine, to claim as many GPUs if they are free, and
     at least one; 0 if its networks run elsewhere. Raises InputError if a GPU should be used and is
-    not seen.
+    not seen, and for "auto" if networks run elsewhere: who starts them may be on a login node.
     """
-    if processes or device == "auto":
+    if processes:
         device = resolve(device, look())
+    elif device == "auto":
+        raise InputError(
+            "--device: is auto, which looks at this machine, but the networks are to run on "
+            "others; allowed for that: cuda or cpu"
+        )
     prepare_torch(device, threads)
     gpus = _claim(processes) if device == "cuda" and processes else ()
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
-    chosen = Device(_use(gpus[0]) if gpus else torch.device(device), precision, threads, gpus)
-    _chosen_here.add(chosen)
-    return chosen
+    where = _use(gpus[0]) if gpus else torch.device(device)
+    return Device(where, precision, threads, gpus, _this_process())
+
+
+def _this_process() -> str:
+    """A name that no other process has, on any machine, as long as this one runs."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _claim(count: int) -> tuple[int, ...]:

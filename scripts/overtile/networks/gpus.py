@@ -28,8 +28,10 @@ def claim(names: Sequence[str], count: int = 1) -> tuple[int, ...]:
 
     names: as `gpu_names` gives them. Takes the first free ones, and keeps them as long as the
     process lives; a second call gives those that it has. If all are taken, says so and waits until
-    one is free.
+    one is free. Raises ValueError if there is none to wait for.
     """
+    if not names or count < 1:
+        raise ValueError(f"{count} of {len(names)} GPUs: at least one of one")
     folder = _lock_folder()
     has_said = False
     while True:

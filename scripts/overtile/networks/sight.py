@@ -20,7 +20,7 @@ class Sight:
 
     build: torch's version, and its CUDA version, None for a build without. gpus: how many torch
     sees. has_gpu: whether the machine has one. visible: CUDA_VISIBLE_DEVICES, None if not set.
-    is_given: whether SLURM gave this job a GPU.
+    is_given: whether SLURM says that it gave this job a GPU.
     """
 
     torch: str
@@ -31,10 +31,20 @@ class Sight:
     is_given: bool
 
     @property
+    def is_named(self) -> bool:
+        """Whether somebody said which GPU to use: CUDA reads up to the first that is none."""
+        first = (self.visible or "").split(",")[0].strip()
+        return first.isdigit() or first.startswith(("GPU-", "MIG-"))
+
+    @property
     def is_hidden(self) -> bool:
-        """Whether somebody said that no GPU is to be seen: CUDA reads up to the first non-GPU."""
-        first = None if self.visible is None else self.visible.split(",")[0].strip()
-        return first is not None and not (first.isdigit() or first.startswith(("GPU-", "MIG-")))
+        """Whether somebody said that no GPU is to be seen."""
+        return self.visible is not None and not self.is_named
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether a network on the processor would be an accident."""
+        return self.is_given or self.is_named or (self.has_gpu and not self.is_hidden)
 
 
 def look() -> Sight:
@@ -56,14 +66,15 @@ def resolve(asked: str, sight: Sight) -> str:
     """Where to run, "cuda" or "cpu", when asked for "auto", "cuda" or "cpu".
 
     Raises InputError where a GPU was asked for and is not seen, and for "auto" where there is one
-    that torch cannot use: that would be hours on the processor by accident. On a machine without
-    GPU, or where CUDA_VISIBLE_DEVICES hides it, "auto" is the processor.
+    that torch cannot use, or should be one because SLURM gave it or CUDA_VISIBLE_DEVICES names it:
+    that would be hours on the processor by accident. On a machine without GPU, or where
+    CUDA_VISIBLE_DEVICES hides it, "auto" is the processor.
     """
     if asked == "cpu":
         return "cpu"
     if sight.gpus:
         return "cuda"
-    if asked == "auto" and not sight.is_given and (sight.is_hidden or not sight.has_gpu):
+    if asked == "auto" and not sight.is_expected:
         return "cpu"
     raise InputError(f"--device: {_reason_for_gpu(asked, sight)}, but {_reason_for_none(sight)}")
 
@@ -71,7 +82,11 @@ def resolve(asked: str, sight: Sight) -> str:
 def _reason_for_gpu(asked: str, sight: Sight) -> str:
     if asked == "cuda":
         return "cuda was asked for"
-    return "SLURM gave this job a GPU" if sight.is_given else "this machine has an NVIDIA GPU"
+    if sight.is_given:
+        return "SLURM gave this job a GPU"
+    if sight.has_gpu:
+        return "this machine has an NVIDIA GPU"
+    return f"CUDA_VISIBLE_DEVICES={sight.visible!r} names a GPU"
 
 
 def _reason_for_none(sight: Sight) -> str:

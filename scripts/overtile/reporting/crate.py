@@ -21,13 +21,15 @@ TERMS = {"sha256": "https://w3id.org/ro/terms/workflow-run#sha256"}
 SNAKEMAKE = "https://w3id.org/workflowhub/workflow-ro-crate#snakemake"
 BIOSCHEMAS = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
 
-
 FORMATS = {
     ".html": "text/html",
     ".json": "application/json",
     ".nii": "application/x-nifti",
     ".parquet": "application/vnd.apache.parquet",
     ".png": "image/png",
+    ".svs": "image/tiff",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
     ".tsv": "text/tab-separated-values",
     ".yaml": "application/yaml",
 }
@@ -222,8 +224,8 @@ class Crate:
 
 
 def media_type(path: str) -> str:
-    """What a file is, by its ending; pictures of unknown kinds are TIFF, as most scanners write."""
-    return FORMATS.get(Path(path.removesuffix(".gz")).suffix.lower(), "image/tiff")
+    """What a file is, by its ending; without a known one, bytes."""
+    return FORMATS.get(Path(path.removesuffix(".gz")).suffix.lower(), "application/octet-stream")
 
 
 def _plain(entities: list[Entity]) -> list[Entity] | Entity | None:

@@ -45,9 +45,7 @@ class _Walk:
     def __init__(self, results: Path, runs_of: Runs):
         self._results, self._runs_of = results, runs_of
 
-    def store(
-        self, path: str, name: str, *parts: str, also: str | None = None
-    ) -> Iterator[Made]:
+    def store(self, path: str, name: str, *parts: str, also: str | None = None) -> Iterator[Made]:
         """A store, if it is finished. also: a file that the same step wrote."""
         folder = self._results / path
         if (folder / ROOT).is_file():
@@ -59,40 +57,52 @@ class _Walk:
         self, path: str, name: str, record: str, *parts: str, also: str | None = None
     ) -> Iterator[Made]:
         """A file, if it is there. record: file of its run, in `runs/`. also: of the same run."""
-        if not (self._results / path).is_file():
-            return
-        run = self._results / "runs" / record
-        runs = [read_json(run)] if run.is_file() else []
-        others = self._others(also, f"table of the {name}")
-        yield Made(path, name, digest_file(self._results / path), runs, parts, others)
+        if (self._results / path).is_file():
+            digest, runs = digest_file(self._results / path), self._recorded(record)
+            yield Made(path, name, digest, runs, parts, self._others(also, f"table of the {name}"))
 
     def _others(self, path: str | None, name: str) -> list[tuple[str, str, str]]:
         file = self._results / path if path else None
         return [(path, name, digest_file(file))] if file and file.is_file() else []
 
-    def folder(self, path: str, name: str, commit: str, *parts: str) -> Iterator[Made]:
-        """A folder, if the file is there that says that it is finished."""
-        folder = self._results / path
-        if (folder / commit).is_file():
-            digest = digest_file(folder / commit)
-            yield Made(path, name, digest, self._runs_of(folder), parts)
+    def _recorded(self, record: str) -> list[dict]:
+        file = self._results / "runs" / record
+        return [read_json(file)] if file.is_file() else []
+
+    def fold(self, path: str, name: str, *parts: str) -> Iterator[Made]:
+        """A trained fold, if it is finished."""
+        done = self._results / path / "fold.json"
+        if done.is_file():
+            yield Made(path, name, digest_file(done), self._runs_of(done.parent), parts)
+
+    def package(self, model: str, *parts: str, also: str | None = None) -> Iterator[Made]:
+        """A packaged model, if it is finished. It is for others: no record lies in it."""
+        path = f"models/{model}/package/"
+        done, name = self._results / path / "plan.yaml", f"model {model}"
+        if done.is_file():
+            runs = self._recorded(f"package_model/{model}.json")
+            others = self._others(also, f"plan of {name}")
+            yield Made(path, name, digest_file(done), runs, parts, others)
 
     def model(self, model: str) -> Iterator[Made]:
-        """Plan, weight maps, folds and package of a model."""
+        """Plan, weight maps, folds and package of a model; of one taken over, plan and package."""
         base = f"models/{model}/"
         plan = f"{base}plan.yaml"
+        if any(run.get("inputs") for run in self._recorded(f"package_model/{model}.json")):
+            yield from self.package(model, also=plan)
+            return
+        folds = sorted(self._results.glob(f"{base}fold*/fold.json"))
         weights = sorted(self._results.glob(f"weights/{model}/*.zarr/{ROOT}"))
         maps = [store_path(root).relative_to(self._results).as_posix() + "/" for root in weights]
         slides = [f"slides/{Path(path).stem}.ome.zarr/" for path in maps]
         yield from self.file(plan, f"plan of {model}", f"plan_training/{model}.json", *slides)
         for path in maps:
             yield from self.store(path, f"weights of {Path(path).stem} for {model}", plan)
-        folds = sorted(self._results.glob(f"{base}fold*/fold.json"))
         paths = [fold.parent.relative_to(self._results).as_posix() + "/" for fold in folds]
         for path in paths:
             name = f"{Path(path).name} of {model}"
-            yield from self.folder(path, name, "fold.json", plan, *slides, *maps)
-        yield from self.folder(f"{base}package/", f"model {model}", "plan.yaml", plan, *paths)
+            yield from self.fold(path, name, plan, *slides, *maps)
+        yield from self.package(model, plan, *paths)
 
     def segmentation(self, model: str, slide: str) -> Iterator[Made]:
         """Probabilities, masks, objects and scores of one slide by one model."""

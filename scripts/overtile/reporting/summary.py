@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import bootstrap
 
 from overtile.reporting.inputs import SPLITS, Archive, Result
 
@@ -69,6 +68,8 @@ def estimate(values: Sequence[float | None]) -> Estimate:
     mean = float(known.mean())
     if len(known) < FEWEST_SLIDES:
         return Estimate(mean, None, None, len(known), missing)
+    from scipy.stats import bootstrap  # late: half a second
+
     interval = bootstrap(
         (known,),
         np.mean,

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import CubicSpline
-from scipy.ndimage import map_coordinates
 
 GRID_POINTS = 3
 
@@ -36,6 +34,8 @@ def elastic_field(
     Bicubic (tricubic) interpolation between the grid's points, one at each end and the middle.
     Source: Ronneberger et al. 2015, section 3.1, arXiv:1505.04597.
     """
+    from scipy.interpolate import CubicSpline  # late: planning and weighing need none
+
     ndim = len(shape)
     field = rng.normal(size=(ndim,) + (GRID_POINTS,) * ndim)
     field *= np.reshape(sigma_px, (ndim,) + (1,) * ndim)
@@ -86,6 +86,8 @@ def resample(
 
     pixels: a box of the slide that starts at `origin`; order: 0 nearest (labels), 1 linear.
     """
+    from scipy.ndimage import map_coordinates
+
     local = coordinates - np.reshape(origin, (len(origin),) + (1,) * len(origin))
     return map_coordinates(pixels, local, order=order, mode="nearest", prefilter=False)
 

@@ -1,0 +1,67 @@
+"""Bring an archive up to date: run the workflow, unless a run is still going on. For timers."""
+
+import sys
+
+from overtile import cli
+
+
+def build_parser():
+    """Command line of this step."""
+    parser = cli.new_parser("update.py", __doc__)
+    parser.epilog = (
+        "exit codes: 0 all is up to date; 75 a run is still going on, nothing was done; "
+        "1 something failed; 2 wrong command line"
+    )
+    parser.add_argument(
+        "--directory",
+        type=cli.path,
+        default=cli.path("."),
+        help="folder of the archive, with its results",
+    )
+    parser.add_argument(
+        "--snakefile", type=cli.path, help="a workflow of your own; overtile's if left out"
+    )
+    parser.add_argument(
+        "snakemake", nargs="*", metavar="FLAG", help="for snakemake, after --: -- --cores 8"
+    )
+    return parser
+
+
+def run(args):
+    """Lock the folder; unlock what a killed run has left; run Snakemake to its end."""
+    from pathlib import Path
+
+    from overtile.errors import InputError
+    from overtile.stores.alone import StillRunning, alone, processes_in
+
+    folder = args.directory.resolve()
+    if not folder.is_dir():
+        raise InputError(f"{args.directory}: no such folder; give the one of the archive")
+    workflow = args.snakefile or Path(__file__).resolve().parents[1] / "Snakefile"
+    snakemake = [sys.executable, "-m", "snakemake", *args.snakemake]
+    snakemake += ["--snakefile", str(workflow), "--directory", str(folder)]
+    with alone(folder / ".snakemake" / "update.lock") as held:
+        for process in processes_in(folder, "snakemake"):
+            raise StillRunning(
+                f"{folder}: a run that was started by hand is still going on, process {process}; "
+                "nothing to do but wait"
+            )
+        # Not before it is known that nobody relies on Snakemake's own lock.
+        unlocked = held.run([*snakemake, "--unlock"]) if held.was_killed else 0
+        code = unlocked or held.run([*snakemake, "--rerun-incomplete"])
+        if code >= 0 and not unlocked:
+            held.done()
+    if code:
+        raise InputError(
+            f"{folder}: snakemake ended with exit code {code}; mend what it says above and in "
+            f"{folder / '.snakemake' / 'log'}, then run again"
+        )
+
+
+def main(arguments=None):
+    """Run from the command line; return the exit code."""
+    return cli.execute(build_parser(), run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,222 @@
+"""The workflow as a part of others: a consumer's, a month of an archive, a deployment by tag.
+
+Those with pictures run for true, on real nuclei, from folders that hold no file of the project.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from overtile.inference.package import read_package
+from overtile.stores.store import Store
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+
+DEPLOYED = """
+configfile: "config/config.yaml"
+
+module overtile:
+    snakefile:
+        github("somebody/overtile", path="workflow/Snakefile", tag="v1")
+    config:
+        config
+
+use rule * from overtile
+"""
+"""What snakedeploy 0.17 writes as workflow/Snakefile."""
+
+
+def snakemake(folder: Path, *flags: str, **more: str) -> Counter:
+    """Run Snakemake in a folder; return how often each rule ran."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    result = subprocess.run(
+        [sys.executable, "-m", "snakemake", *flags, "--cores", "2", "--resources", "gpu=1"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATH": path} | more,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    text = result.stdout + result.stderr
+    return Counter(re.findall(r"^ *(?:local)?rule (\w+):", text, re.M))  # groups are indented
+
+
+def write_sheet(path: Path, data: Path, **splits: str) -> None:
+    """A sheet of real nuclei, one slide per keyword with its split; the unlabelled come later."""
+    folder = data / "nuclei_dsb2018" / "fluo"
+    small = [path.name for path in sorted((folder / "image").iterdir()) if path.stem[0] == "0"]
+    lines = ["slide\timage\tlabels\tsplit"]
+    for (slide, split), name in zip(splits.items(), small, strict=False):
+        labels = folder / "label" / name if split else ""
+        lines.append(f"{slide}\t{folder / 'image' / name}\t{labels}\t{split}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Path:
+    """What a clone of the project holds."""
+    folder = tmp_path_factory.mktemp("clone") / "overtile"
+    folder.mkdir()
+    parts = ("Snakefile", "workflow", "scripts", "envs", "config", "LICENSE", "README.md")
+    for part in (*parts, ".snakemake-workflow-catalog.yml"):
+        if (ROOT / part).is_dir():
+            ignore = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / part, folder / part, ignore=ignore)
+        else:
+            shutil.copy(ROOT / part, folder / part)
+    return folder
+
+
+def copied(name: str, folder: Path, clone: Path) -> Path:
+    """A workflow of this folder elsewhere, with the project named by its whole path."""
+    folder = shutil.copytree(HERE / name, folder / name)
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("../../../Snakefile", str(clone / "Snakefile")))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def consumer(clone, data, tmp_path_factory) -> Path:
+    folder = copied("consumer", tmp_path_factory.mktemp("elsewhere"), clone)
+    write_sheet(folder / "slides.tsv", data, one="train", two="")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def months(clone, data, tmp_path_factory) -> Path:
+    folder = copied("months", tmp_path_factory.mktemp("archive"), clone)
+    write_sheet(folder / "model.tsv", data, labelled="train")
+    write_sheet(folder / "january.tsv", data, jan1="", jan2="")
+    write_sheet(folder / "february.tsv", data, feb1="", feb2="", feb3="")
+    return folder
+
+
+def test_another_workflow_finds_cells_with_overtile_and_counts_them(consumer):
+    ran = snakemake(consumer)
+    assert ran["overtile_train_fold"] == 1 and ran["overtile_segment_objects"] == 2
+    rows = [line.split("\t") for line in (consumer / "counts.tsv").read_text().splitlines()]
+    for row in rows[1:]:
+        found = Store.open(consumer / f"cells/results/slides/{row[0]}.ome.zarr").label("tiny")
+        assert int(row[rows[0].index("objects")]) == found.attributes["objects"]
+    assert [row[0] for row in rows[1:]] == ["one", "two"]
+
+
+def test_a_module_writes_below_its_prefix_only(consumer):
+    own = {"Snakefile", "config.yaml", "slides.tsv", ".snakemake", "logs", "counts.tsv"}
+    assert {path.name for path in consumer.iterdir()} == own | {"cells"}
+    assert [path.name for path in (consumer / "logs").iterdir()] == ["count_cells.log"]
+
+
+def test_a_consumers_second_run_does_nothing(consumer):
+    assert snakemake(consumer) == {}
+
+
+def test_the_crate_of_a_module_tells_of_this_module(consumer):
+    results = consumer / "cells" / "results"
+    crate = json.loads((results / "ro-crate-metadata.json").read_text())
+    graph = {entity["@id"]: entity for entity in crate["@graph"]}
+    assert graph["./"]["name"] == "Cells of another workflow"
+    made = yaml.safe_load((results / "workflow" / "config.yaml").read_text())
+    assert list(made["models"]) == ["tiny"]
+    inside = [one["@id"] for one in graph["./"]["hasPart"] if ":" not in one["@id"]]
+    assert all((results / path).exists() for path in inside)
+    steps = {tool.split("-")[0].lstrip("#") for tool in graph if ".py-" in tool}
+    tried = {"ingest", "separate", "plan", "weigh", "train", "package", "predict", "segment"}
+    assert steps == {f"{name}.py" for name in tried | {"evaluate", "report"}}
+
+
+def test_one_month_runs_with_the_shared_model_and_without_the_others(months):
+    ran = snakemake(months, "january_all")
+    assert ran["model_train_fold"] == ran["january_adopt_package"] == 1
+    assert ran["january_predict_probabilities"] == ran["january_segment_objects"] == 2
+    assert not any("february" in rule or rule.endswith("january_train_fold") for rule in ran)
+    assert "model_write_report" not in ran
+
+
+def test_a_month_in_batches_is_done_after_the_last_one(months):
+    first = snakemake(months, "february_all", "--batch", "february_write_report=1/2")
+    assert first == {"february_adopt_package": 1} | dict.fromkeys(PER_SLIDE, 1)
+    last = snakemake(months, "february_all", "--batch", "february_write_report=2/2")
+    assert {rule: last[rule] for rule in PER_SLIDE} == dict.fromkeys(PER_SLIDE, 2)
+    assert last["february_write_report"] == last["february_write_crate"] == 1
+    assert snakemake(months) == {}
+    page = (months / "february" / "results" / "report.html").read_text()
+    assert all(slide in page for slide in ("feb1", "feb2", "feb3"))
+
+
+PER_SLIDE = tuple(
+    f"february_{rule}" for rule in ("ingest_image", "predict_probabilities", "segment_objects")
+)
+
+
+def test_all_months_have_the_same_model(months):
+    model = read_package(months / "model" / "results" / "models" / "tiny" / "package")
+    for month in ("january", "february"):
+        adopted = months / month / "results" / "models" / "tiny" / "package"
+        assert read_package(adopted) == model
+        masks = (months / month / "results" / "slides").glob("*/labels/tiny/zarr.json")
+        assert len(list(masks)) == {"january": 2, "february": 3}[month]
+
+
+def test_a_new_slide_concerns_its_month_only(months, data):
+    write_sheet(months / "january.tsv", data, jan1="", jan2="", jan3="")
+    planned = snakemake(months, "--dry-run")
+    assert planned.pop("all", 1) == planned.pop("january_all", 1) == 1
+    steps = ("ingest_image", "predict_probabilities", "segment_objects")
+    expected = [*steps, "write_report", "write_crate"]
+    assert planned == dict.fromkeys((f"january_{rule}" for rule in expected), 1)
+
+
+def test_a_model_trained_anew_is_taken_over_by_all_months(months):
+    config = yaml.safe_load((months / "config.yaml").read_text())
+    config["model"]["models"]["tiny"]["seed"] = 1
+    other = months / "other.yaml"
+    other.write_text(yaml.safe_dump(config))
+    planned = snakemake(months, "--dry-run", "--configfile", str(other))
+    assert planned["model_train_fold"] == 1
+    assert planned["january_adopt_package"] == planned["february_adopt_package"] == 1
+    assert planned["february_predict_probabilities"] == 3
+
+
+@pytest.fixture(scope="module")
+def published(clone, tmp_path_factory) -> dict[str, str]:
+    """The clone as a tagged repository; variables that make git find it in place of a host."""
+    folder = tmp_path_factory.mktemp("published")
+    source = shutil.copytree(clone, folder / "overtile")
+    git = ["git", "-c", "user.name=Somebody", "-c", "user.email=somebody@example.org"]
+    for words in ("init --quiet", "add .", "commit --quiet --message=All", "tag v1"):
+        subprocess.run([*git, *words.split()], cwd=source, check=True)
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.{source}.insteadOf",
+        "GIT_CONFIG_VALUE_0": "https://github.com/somebody/overtile",
+        "XDG_CACHE_HOME": str(folder / "cache"),
+    }
+
+
+def test_a_deployment_by_tag_has_all_of_the_workflow_and_its_scripts(clone, published, tmp_path):
+    (tmp_path / "workflow").mkdir()
+    (tmp_path / "workflow" / "Snakefile").write_text(DEPLOYED)
+    shutil.copytree(clone / "config", tmp_path / "config")
+    planned = snakemake(tmp_path, "--dry-run", **published)
+    assert planned["train_fold"] == 1 and planned["write_crate"] == planned["everything"] == 1
+    slide = "resources/demo/slide1.ome.tif"
+    assert snakemake(tmp_path, slide, **published) == {"make_demo_slide": 1}
+    assert (tmp_path / slide).exists()
+
+
+def test_what_the_workflow_catalogue_asks_for_is_there(clone):
+    usage = yaml.safe_load((clone / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert usage["software-stack-deployment"]["conda"] is True and usage["report"] is True
+    assert set(usage["mandatory-flags"]) == {"desc", "flags"}
+    asked = ("workflow/Snakefile", "config/README.md", "config/config.yaml", "README.md", "LICENSE")
+    assert all((clone / path).is_file() for path in asked)
