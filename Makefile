@@ -23,7 +23,13 @@ demo: env  ## Segment the demonstration archive and score it (no GPU, no downloa
 	snakemake --cores $(CORES) --resources gpu=1 --rerun-incomplete --quiet rules reason host
 	@echo; cat logs/write_report.log
 
-test: env  ## Run all tests
+# The validator of RO-Crates asks for another rocrate than the workflow.
+.venv/checks/.ready: envs/checks.txt | .venv/.ready
+	$(BIN)/python -m venv .venv/checks
+	.venv/checks/bin/python -m pip install --quiet -r envs/checks.txt
+	touch $@
+
+test: env .venv/checks/.ready  ## Run all tests
 	python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: env  ## Check style, imports, rules and shipped configurations

@@ -16,11 +16,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def validator() -> str:
-    """Python of the environment with the official validator: `make checks` makes it."""
+    """Python of the environment with the official validator: `make test` makes it."""
     default = ROOT / ".venv" / "checks" / "bin" / "python"
     python = os.environ.get("OVERTILE_CHECKS", str(default))
     if not Path(python).exists():
-        reason = f"no validator at {python}; run `make checks`"
+        reason = f"no validator at {python}; run `make test` once"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

@@ -71,7 +71,7 @@ def environment() -> dict[str, str]:
 def rules_run(output: str) -> dict[str, int]:
     """Rule names and counts from what snakemake printed, without `all`."""
     found: dict[str, int] = {}
-    for name in re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", output, re.M):
+    for name in re.findall(r"^ *(?:local)?(?:rule|checkpoint) (\w+):", output, re.M):
         found[name] = found.get(name, 0) + 1
     found.pop("all", None)
     return found
