@@ -49,7 +49,7 @@ def seen(slide: Store) -> Normalised:
 
 
 def make_slide(folder: Path, shape: tuple[int, int, int]) -> Store:
-    """A slide of smooth noise, uint8, in one channel."""
+    """A slide of noise, uint8, in one channel."""
     rng = np.random.default_rng(0)
     writer = StoreWriter(folder, "benchmark", "picture")
     writer.add_array("0", (1, *shape), np.uint8, "czyx")
@@ -177,14 +177,14 @@ def compare(case: Case) -> None:
             times["ours"].append(time.perf_counter() - start)
             after = bare_network(run, architecture, tiling, case.shape)
             times["bare"].append((before + after) / 2)
-            times["MONAI"].append(in_own_process(monai_window, folder, case))
+        times["MONAI"].append(in_own_process(monai_window, folder, case))
     title = "Slide" if case.ndim == 2 else "Volume"
     edges, tile_px = (" x ".join(map(str, n)) for n in (case.shape[-case.ndim :], tiling.tile_px))
     print(f"\n### {title} of {edges} px\n")
     print(
         f"Width {case.width}, depth {case.depth}, {case.device.precision}, {case.device.threads} "
         f"threads; tiles of {tile_px} px, chosen for {MEMORY_GB:g} GB; medians of {case.rounds} "
-        "rounds.\n"
+        "rounds, MONAI once.\n"
     )
     print("| | seconds | Mpx/s | time beside overtile |\n|---|---|---|---|")
     ours = statistics.median(times["ours"])

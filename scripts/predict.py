@@ -57,8 +57,8 @@ def build_parser():
     parser.add_argument(
         "--block-px",
         type=cli.at_least_one,
-        help="edge of the tiles that the network sees at once; changes speed and memory only; "
-        "without it, chosen to fit into --memory-gb",
+        help="edge of the tiles that the network sees at once; without it, chosen to fit into "
+        "--memory-gb; changes speed and memory only, but for networks with instance normalisation",
     )
     parser.add_argument(
         "--workers", type=cli.at_least_one, default=1, help="processes that share one large slide"

@@ -17,6 +17,7 @@ import zarr
 from overtile.errors import InputError
 from overtile.geometry.spans import plan_blocks
 from overtile.stores import layout, writer
+from overtile.stores.scheduling import ONE_BLOCK
 from overtile.stores.store import ROOT, Store
 from overtile.stores.writer import StoreWriter
 
@@ -337,7 +338,7 @@ class Cluster:
         self.write = plugin
 
     def submit(self, function, block, **options):
-        assert options["resources"] == {writer.ONE_BLOCK: 1}
+        assert options["resources"] == {ONE_BLOCK: 1}
         self.held += 1
         self.most = max(self.most, self.held)
         self.write.setup(None)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import overtile
 from overtile.errors import InputError
 from overtile.networks.device import WORKER, Device
-from overtile.stores.writer import ONE_BLOCK
+from overtile.stores.scheduling import ONE_BLOCK
 
 if TYPE_CHECKING:
     import distributed
