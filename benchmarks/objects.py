@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
+from own_process import in_own_process
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -75,7 +76,7 @@ def main() -> None:
         for name, flags in SETTINGS.items():
             with tempfile.TemporaryDirectory() as folder:
                 probabilities = Path(folder) / "p.ome.zarr"
-                make_probabilities(probabilities, objects)
+                in_own_process(make_probabilities, probabilities, objects)
                 seconds, peak, count = measure(probabilities, Path(folder), flags)
             rows.append(f"| {count:,} | {name} | {peak / 1e6:.0f} | {seconds:.0f} |")
     print("\n| objects | how | peak, MB | seconds |\n|---|---|---|---|")

@@ -14,10 +14,11 @@ from overtile.geometry.spans import Block, plan_blocks
 from overtile.progress import progress
 from overtile.stores.digest import digest_of_digests, digest_pixels
 from overtile.stores.files import say_if_full, write_json
-from overtile.stores.journal import Journal
+from overtile.stores.journal import BEGUN, Journal
 from overtile.stores.layout import chunk_and_shard
 from overtile.stores.scheduling import write_in_threads, write_on_cluster
 from overtile.stores.store import ROOT, store_path
+from overtile.stores.undamaged import is_on_disk
 
 if TYPE_CHECKING:
     import distributed
@@ -36,7 +37,7 @@ def claim(path: Path, holds: str) -> None:
     """
     path.mkdir(parents=True, exist_ok=True)
     found = Journal.holder(path)
-    strangers = sorted({entry.name for entry in path.iterdir()} - INSIDE)
+    strangers = sorted({entry.name for entry in path.iterdir()} - INSIDE - {BEGUN})
     if found is None and strangers:
         raise InputError(
             f"{path}: has files that are not of a store ({strangers[0]}); choose another folder"
@@ -123,7 +124,7 @@ class StoreWriter:
         workers: int = 1,
         client: "distributed.Client | None" = None,
     ) -> None:
-        """Compute and write every block that no earlier try has finished.
+        """Compute and write every block that no earlier try has finished, or whose shard is lost.
 
         compute: gives a block's pixels and a record for the journal. Dask runs `workers` blocks at
         once in threads, so that reading, computing and writing overlap; with one worker blocks run
@@ -131,7 +132,7 @@ class StoreWriter:
         is then sent to them, and they must see the store's folder.
         """
         blocks = self.blocks(name)
-        todo = [b for b in blocks if self._journal.get(_entry(name, b)) is None]
+        todo = [block for block in blocks if not self._is_done(name, block)]
         write = partial(write_block, self._arrays[name], self._journal.refuse_others, compute)
         with progress(len(blocks), label, start=len(blocks) - len(todo)) as advance:
 
@@ -146,6 +147,10 @@ class StoreWriter:
                     note(block, write(block))
             else:
                 write_in_threads(workers, write, todo, note)
+
+    def _is_done(self, name: str, block: Block) -> bool:
+        record = self._journal.get(_entry(name, block))
+        return record is not None and is_on_disk(self._arrays[name], block, record["sha256"])
 
     def records(self, name: str) -> list[dict]:
         """The journal's records of all blocks of an array, in raster order."""
