@@ -9,7 +9,6 @@ of its own with the C library's own allocator settings, as its users run it.
 """
 
 import argparse
-import multiprocessing
 import os
 import statistics
 import sys
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from own_process import in_own_process
 from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
@@ -31,7 +31,11 @@ from overtile.inference.predict import Normalised  # noqa: E402
 from overtile.inference.predictor import QUANTISATION  # noqa: E402
 from overtile.inference.tiles import predict_block  # noqa: E402
 from overtile.networks.architecture import Architecture, choose_levels  # noqa: E402
-from overtile.networks.device import Device, choose_device  # noqa: E402
+from overtile.networks.device import (  # noqa: E402
+    Device,
+    choose_device,
+    give_back_freed_memory,
+)
 from overtile.networks.fuse import ready_for_inference  # noqa: E402
 from overtile.networks.unet import UNet  # noqa: E402
 from overtile.stores.ngff import multiscale_attributes  # noqa: E402
@@ -49,7 +53,7 @@ def seen(slide: Store) -> Normalised:
 
 
 def make_slide(folder: Path, shape: tuple[int, int, int]) -> Store:
-    """A slide of smooth noise, uint8, in one channel."""
+    """A slide of noise, uint8, in one channel."""
     rng = np.random.default_rng(0)
     writer = StoreWriter(folder, "benchmark", "picture")
     writer.add_array("0", (1, *shape), np.uint8, "czyx")
@@ -103,6 +107,7 @@ def whole_step(slide: Store, run, architecture, tiling, folder: Path) -> None:
     def predict(block):
         pixels = seen(slide)
         found = predict_block(run, architecture, pixels, block, tiling.tile_px, tiling.batch_tiles)
+        give_back_freed_memory()
         return found, {}
 
     writer.fill("0", predict, "overtile", workers=BLOCKS_AT_ONCE)
@@ -155,12 +160,6 @@ def monai_window(folder: Path, case: Case) -> float:
         return time.perf_counter() - start
 
 
-def in_own_process(function: Callable, *arguments):
-    """What a function returns in a fresh process."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, arguments)
-
-
 def compare(case: Case) -> None:
     """One table: bare network, the whole step, and MONAI."""
     network, architecture = make_network(case)
@@ -177,14 +176,14 @@ def compare(case: Case) -> None:
             times["ours"].append(time.perf_counter() - start)
             after = bare_network(run, architecture, tiling, case.shape)
             times["bare"].append((before + after) / 2)
-            times["MONAI"].append(in_own_process(monai_window, folder, case))
+        times["MONAI"].append(in_own_process(monai_window, folder, case))
     title = "Slide" if case.ndim == 2 else "Volume"
     edges, tile_px = (" x ".join(map(str, n)) for n in (case.shape[-case.ndim :], tiling.tile_px))
     print(f"\n### {title} of {edges} px\n")
     print(
         f"Width {case.width}, depth {case.depth}, {case.device.precision}, {case.device.threads} "
         f"threads; tiles of {tile_px} px, chosen for {MEMORY_GB:g} GB; medians of {case.rounds} "
-        "rounds.\n"
+        "rounds, MONAI once.\n"
     )
     print("| | seconds | Mpx/s | time beside overtile |\n|---|---|---|---|")
     ours = statistics.median(times["ours"])

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from own_process import in_own_process
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -83,10 +84,10 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_model(folder / "model", args.width)
+        in_own_process(make_model, folder / "model", args.width)
         for edge in args.edges_px:
             slide, target = folder / f"{edge}.ome.zarr", folder / f"p{edge}.ome.zarr"
-            make_slide(slide, edge)
+            in_own_process(make_slide, slide, edge)
             seconds, peak = measure(slide, folder / "model", target, args.memory_gb)
             files = sum(1 for path in target.rglob("*") if path.is_file())
             rows.append(f"| {edge} x {edge} | {peak / 1e6:.0f} | {seconds:.0f} | {files} |")

@@ -40,7 +40,12 @@ def build_parser():
         default="none",
         help="leave out what is background: by a threshold, or where pixels are --fill-value",
     )
-    parser.add_argument("--fill-value", type=float, default=0, help="of pixels without anything")
+    parser.add_argument(
+        "--fill-value",
+        type=float,
+        default=0,
+        help="of pixels without anything; a negative one as in --fill-value=-3.4e+38",
+    )
     parser.add_argument(
         "--mask", type=cli.path, help="look only where this picture or label store is not 0"
     )
@@ -52,16 +57,25 @@ def build_parser():
         "all training slides; resample: predict it at their size, and bring the result back",
     )
     parser.add_argument(
-        "--memory-gb", type=cli.positive, default=4.0, help="of the host, and of a GPU"
+        "--memory-gb",
+        type=cli.positive,
+        default=4.0,
+        help="of each worker: of the host, and of a GPU; where another value leads to other tiles "
+        "a slide is computed anew",
     )
     parser.add_argument(
         "--block-px",
         type=cli.at_least_one,
-        help="edge of the tiles that the network sees at once; changes speed and memory only; "
-        "without it, chosen to fit into --memory-gb",
+        help="edge of the tiles that the network sees at once; without it, chosen to fit into "
+        "--memory-gb; changes speed and memory only, but for networks with instance normalisation; "
+        "with another value a slide is computed anew",
     )
     parser.add_argument(
-        "--workers", type=cli.at_least_one, default=1, help="processes that share one large slide"
+        "--workers",
+        type=cli.at_least_one,
+        default=1,
+        help="processes that share one large slide; on one machine they take so many times "
+        "--memory-gb",
     )
     parser.add_argument(
         "--cluster",
@@ -72,6 +86,7 @@ def build_parser():
     parser.add_argument(
         "--slurm-flags",
         nargs="+",
+        action="extend",
         default=[],
         metavar="FLAG",
         help="flags of sbatch for such jobs, as in --slurm-flags=--partition=gpu",
@@ -86,20 +101,13 @@ def run(args):
     from dataclasses import asdict
 
     from overtile.code_digest import code_digest
-    from overtile.inference.blend import blending_tile_px
+    from overtile.inference.asked import choose_foreground, choose_tiling, prediction_key
     from overtile.inference.cluster import open_cluster
-    from overtile.inference.foreground import find_foreground, own_foreground
-    from overtile.inference.memory import plan_tiling
-    from overtile.inference.pixel_size import choose_scaling, refuse_others
-    from overtile.inference.predict import (
-        Prediction,
-        load_predictor,
-        write_prediction,
-    )
+    from overtile.inference.pixel_size import choose_common_scaling, refuse_others
+    from overtile.inference.predict import Prediction, load_predictor, write_prediction
     from overtile.inference.predictor import Wanted
     from overtile.networks.device import choose_device, say_device
-    from overtile.stores.digest import digest_of
-    from overtile.stores.plain import open_labels
+    from overtile.stores.plain import open_labels, remove_temporary
     from overtile.stores.store import Store, store_path
     from overtile.stores.undamaged import refuse_incomplete
 
@@ -111,35 +119,21 @@ def run(args):
     packages = tuple(path.resolve() for path in args.model)
     predictor = load_predictor(packages, device, wanted)
     refuse_others(image, predictor.plan)
-    scaling = choose_scaling(image, predictor.plan, args.pixel_size)
-    seen_px = scaling.shape if scaling else image.shape
-    architecture = predictor.architecture
-    tile_px = [args.block_px] * architecture.ndim if args.block_px else None
-    if not architecture.is_exact:
-        tile_px = blending_tile_px(predictor.plan, args.block_px)
-    tiling = plan_tiling(
-        *(architecture, seen_px, predictor.members, device, args.memory_gb, tile_px)
-    )
+    scaling = choose_common_scaling(image, predictor.plans, args.pixel_size)
+    seen_px = (scaling or image).shape
+    tiling = choose_tiling(predictor, seen_px, device, args.memory_gb, args.block_px)
+    folder = store_path(args.probabilities).resolve()
+    where = (args.background, args.fill_value)
     with ExitStack() as stack:
-        mask = stack.enter_context(open_labels(args.mask, "binary")) if args.mask else None
-        foreground = (
-            own_foreground(image, mask)
-            if mask
-            else find_foreground(image, args.background, args.fill_value)
-        )
-        looked_at = mask.digest if mask else [args.background, args.fill_value]
-        key = digest_of(
-            *(image.digest, predictor.digests, asdict(wanted), tiling.tile_px, looked_at),
-            *(device.torch.type, device.precision, scaling and scaling.ratio),
-            code_digest(__file__),
-        )
-        client = stack.enter_context(
-            open_cluster(args.cluster, args.workers, device, args.memory_gb, args.slurm_flags)
-        )
+        mask = args.mask and stack.enter_context(open_labels(args.mask, "binary", folder))
+        foreground, looked_at = choose_foreground(image, mask, *where)
         prediction = Prediction(image, packages, device, wanted, tiling, foreground, scaling)
-        folder = store_path(args.probabilities).resolve()
+        key = prediction_key(prediction, looked_at, code_digest(__file__))
+        workers = (args.cluster, args.workers, device, args.memory_gb, args.slurm_flags)
+        client = stack.enter_context(open_cluster(*workers))
         say_device(device, args.device)
         write_prediction(prediction, folder, key, client, wanted=asdict(wanted))
+    remove_temporary(folder)
     return {"device": device.torch.type, "precision": device.precision}
 
 

@@ -22,18 +22,16 @@ def build_parser():
 
 
 def run(args):
-    """Serve the folder of the store, so that its name is part of the address."""
+    """Serve the store, whose name is part of the address."""
     from contextlib import suppress
-    from urllib.parse import quote
 
     from overtile.stores.store import Store
     from overtile.stores.viewing import LAYERS, serve
 
     store = Store.open(args.store, "picture").path.resolve()
-    with serve(store.parent, args.port, args.neuroglancer) as server:
-        address = f"{server.address}/{quote(store.name)}"
-        print(f"napari --plugin napari-ome-zarr {address}")
-        print(f"{args.neuroglancer.rstrip('/')}/#!{address}/{LAYERS}", flush=True)
+    with serve(store, args.port, args.neuroglancer) as server:
+        print(f"napari --plugin napari-ome-zarr {server.address}")
+        print(f"{args.neuroglancer.rstrip('/')}/#!{server.address}/{LAYERS}", flush=True)
         with suppress(KeyboardInterrupt):
             server.serve_forever()
 

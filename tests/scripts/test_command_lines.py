@@ -47,6 +47,7 @@ def test_a_wrong_command_line_ends_with_code_2(step, name):
         ("predict", ["--image", "no.zarr", "--model", "m", "--probabilities", "p"]),
         ("segment", ["--probabilities", "no.zarr", "--segmentation", "s"]),
         ("export", ["--segmentation", "no.zarr", "--geojson", "o.geojson", "--tiff", "o.tif"]),
+        ("view", ["--store", "no.ome.zarr"]),
         ("evaluate", ["--reference", "no", "--segmentation", "no", "--scores", "s.json"]),
     ],
 )

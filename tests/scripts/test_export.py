@@ -1,6 +1,7 @@
 """Export: outlines that QuPath reads, label TIFFs, and refusals."""
 
 import json
+import shutil
 from uuid import UUID
 
 import jsonschema
@@ -250,3 +251,14 @@ def test_ids_that_no_ome_tiff_holds_are_refused_and_nothing_is_left(done, step, 
     assert "has id 4294967299; allowed in OME-TIFF: up to 4294967295" in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", [".", "classes"])
+def test_lost_labels_and_classes_are_one_line_and_nothing_is_left(step, labels, tmp_path, name):
+    spoilt = shutil.copytree(labels, tmp_path / "labels")
+    (spoilt / name / "0" / "c" / "0" / "0" / "0").unlink()
+    result = step("export", "--segmentation", spoilt, "--tiff", tmp_path / "o.tif")
+    assert result.returncode == 1
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    assert f"{spoilt / name}: its file 0/c/0.0.0 is lost" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["labels"]

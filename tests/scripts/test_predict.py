@@ -13,10 +13,11 @@ import tifffile
 import torch
 import yaml
 import zarr
-from predict import main
+from predict import build_parser, main
 
 from overtile.images.raw import RawImage
 from overtile.inference.foreground import MARGIN_PX, SQUARE_PX
+from overtile.inference.predict import load_predictor
 from overtile.inference.resampled import Scaling, bring_back
 from overtile.inference.seams import seam_score
 from overtile.stores.ingest import write_picture
@@ -56,6 +57,27 @@ def test_a_prediction_killed_and_run_again_gives_the_bytes_of_an_undisturbed_one
     done("predict", *predict_flags(target))
     assert _lines(journal)[: len(finished)] == finished
     assert contents(target) == contents(probabilities)
+
+
+def test_a_mask_lies_where_workers_see_it_and_nothing_of_it_stays_after_a_kill(
+    predict_flags, probabilities, done, tmp_path
+):
+    tifffile.imwrite(tmp_path / "mask.tif", np.ones((220, 235), np.uint8))
+    target = tmp_path / "predicted" / "p.ome.zarr"
+    flags = predict_flags(target, "--mask", tmp_path / "mask.tif")
+    command = [sys.executable, str(ROOT / "scripts" / "predict.py"), *map(str, flags)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    journal = target / "journal.jsonl"
+    while process.poll() is None and not (journal.exists() and len(_lines(journal)) > 1):
+        time.sleep(0.01)
+    assert process.poll() is None, "the prediction ended before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (left,) = set(target.parent.iterdir()) - {target}
+    assert (left / "mask" / "zarr.json").exists()
+    done("predict", *flags)
+    assert set(target.parent.iterdir()) == {target}
+    assert (Store.open(target).array[:] == Store.open(probabilities).array[:]).all()
 
 
 def _lines(path: Path) -> list[str]:
@@ -265,8 +287,10 @@ def test_a_mask_that_is_larger_coloured_or_missing_is_refused_in_one_line(
     here, planned, packaged, tmp_path, capsys
 ):
     tifffile.imwrite(tmp_path / "large.tif", np.zeros((600, 512), np.uint8))
+    tifffile.imwrite(tmp_path / "narrow.tif", np.zeros((50, 200), np.uint8))
     tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((64, 64, 3), np.uint8), photometric="rgb")
     for name, words in {
+        "narrow.tif": "narrow: mask is 50 x 200 (y, x) px, the slide 512 x 512",
         "large.tif": "larger than the slide",
         "rgb.tif": "rgb.tif: labels have 3 channels",
         "none.tif": "none.tif: ",
@@ -322,6 +346,60 @@ def test_a_slide_of_another_pixel_size_is_refused_in_one_line_unless_told_to_ign
         assert not target.exists()
         assert here(*flags, "--pixel-size", "ignore") == 0
     assert (target / "zarr.json").exists()
+
+
+def test_each_of_the_averaged_models_must_have_learnt_at_the_slides_pixel_size(
+    here, of_half_a_micrometre, tmp_path, capsys
+):
+    other = tmp_path / "package"
+    shutil.copytree(of_half_a_micrometre, other)
+    plan = yaml.safe_load((other / "plan.yaml").read_text())
+    for slide in plan["slides"]:
+        slide["pixel_size_um"] = [1.0, 2.0, 2.0]
+    (other / "plan.yaml").write_text(yaml.safe_dump(plan))
+    pixels = np.arange(40 * 40, dtype=np.uint16).reshape(1, 1, 40, 40)
+    slide, target = tmp_path / "s.ome.zarr", tmp_path / "p.ome.zarr"
+    raw = RawImage(Path("s.tif"), pixels, (0, 1, 2, 3), None)
+    write_picture(raw, slide, "k", (1.0, 0.5, 0.5), None)
+    flags = ("--image", slide, "--probabilities", target)
+    for models in ((of_half_a_micrometre, other), (other, of_half_a_micrometre)):
+        for setting, words in {
+            "refuse": "pixels are 0.5 x 0.5 um, the model was trained on 2 x 2 to 2 x 2 um",
+            "resample": "average models of one pixel size",
+        }.items():
+            capsys.readouterr()
+            assert here(*flags, "--model", *models, "--pixel-size", setting) == 1
+            (line,) = capsys.readouterr().err.splitlines()
+            assert words in line
+            assert not target.exists()
+    assert here(*flags, "--model", other, other, "--pixel-size", "resample") == 0
+
+
+def test_a_gpu_without_memory_for_the_smallest_tile_is_told_of_in_one_line(
+    here, planned, packaged, tmp_path, capsys, monkeypatch
+):
+    def full(network, pixels):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("overtile.networks.unet.UNet.forward", full)
+    load_predictor.cache_clear()
+    flags = ("--image", planned / "a.ome.zarr", "--model", packaged / "package")
+    capsys.readouterr()
+    assert here(*flags, "--probabilities", tmp_path / "p.ome.zarr", "--block-px", 30) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(
+        f"predict.py: {planned / 'a.ome.zarr'}: a tile of (4, 4) px does not fit"
+    )
+    assert line.endswith("free it, or use --device cpu")
+    load_predictor.cache_clear()
+
+
+def test_flags_for_slurm_may_be_given_one_by_one_and_a_fill_value_may_be_negative():
+    least = ["--image", "a", "--model", "m", "--probabilities", "p"]
+    flags = ["--slurm-flags=--partition=gpu", "--slurm-flags=--mem=9G", "--fill-value=-3.4e+38"]
+    args = build_parser().parse_args([*least, *flags])
+    assert args.slurm_flags == ["--partition=gpu", "--mem=9G"]
+    assert args.fill_value == -3.4e38
 
 
 MODEL_UM = (0.5 * 0.6 * 0.5) ** (1 / 3)
@@ -420,6 +498,21 @@ def test_a_mask_over_a_resampled_slide_leaves_the_rest_as_it_was(
     assert np.abs(pixels_of(store) - expected).max() <= 1
     assert store.attributes["tiles"] == 16
     assert store.attributes["tiles_computed"] == 2 * 2 + 1
+
+
+@pytest.mark.parametrize("keep", ["probabilities", "classes"])
+def test_where_a_resampled_slide_is_not_looked_at_no_seam_is_found(
+    resampled, plain_resampled, tmp_path, keep
+):
+    pixels = np.zeros((1024, 1024), np.uint8)
+    pixels[300:800, 260:700] = 1
+    tifffile.imwrite(tmp_path / "mask.tif", pixels)
+    flags = ("--block-px", 60, "--keep", keep)
+    store = resampled(tmp_path / "p.ome.zarr", "--mask", tmp_path / "mask.tif", *flags)
+    whole_slide = resampled(tmp_path / "q.ome.zarr", *flags)
+    assert store.attributes["tiles_computed"] < store.attributes["tiles"] / 2
+    for made in (store, whole_slide):
+        assert 0.7 < made.attributes["seams"]["score"] < 1.3
 
 
 def test_settings_of_pixel_size_never_mix_and_finished_work_is_not_done_again(
@@ -531,7 +624,7 @@ def test_a_spoilt_store_is_one_line_and_nothing_is_said_to_be_finished(
 
 
 def test_little_memory_takes_longer_and_gives_the_same(predicted, plain, tmp_path):
-    little = predicted(tmp_path / "little.ome.zarr", "--memory-gb", 0.1)
+    little = predicted(tmp_path / "little.ome.zarr", "--memory-gb", 0.705)
     much = predicted(tmp_path / "much.ome.zarr", "--memory-gb", 8)
     for store in (little, much):
         assert np.abs(pixels_of(store) - pixels_of(plain)).max() <= 1

@@ -107,7 +107,7 @@ def kill(process: subprocess.Popen) -> None:
     workers = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    psutil.wait_procs(workers, timeout=10)
+    psutil.wait_procs(workers, timeout=60)
     assert not [worker for worker in workers if worker.is_running()], "a worker outlived its parent"
 
 
@@ -141,7 +141,7 @@ def test_kills_at_random_moments_cost_less_than_a_shard_per_worker_each_and_no_b
     error = process.communicate()[1]
     assert process.returncode == 0, error
     assert "distributed" not in error
-    assert not psutil.wait_procs(workers, timeout=10)[1]
+    assert not psutil.wait_procs(workers, timeout=60)[1]
     assert shard_times(target, list(times)) == times
     assert contents(target) == contents(undisturbed)
     blocks = finished(target)
@@ -257,6 +257,9 @@ def test_picture_model_each_setting_arithmetic_and_code_make_another_key(
     assert len(set(keys.values())) == len(keys), keys
     monkeypatch.undo()
     assert key_of(monkeypatch, *fp32) == keys["as it is"]
+    # What has no part in the result makes no other key.
+    assert key_of(monkeypatch, *fp32, "--fill-value", 7) == keys["as it is"]
+    assert key_of(monkeypatch, *fp32, "--mask", one, "--background", "otsu") == keys["mask"]
 
 
 def test_other_weights_make_another_key_and_the_same_ones_elsewhere_do_not(

@@ -1,5 +1,6 @@
 """Segment: objects over all shards, in all stages, after a kill, and refusals."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -133,6 +134,18 @@ def test_a_picture_in_place_of_probabilities_is_refused(step, archive, tmp_path)
     assert result.returncode == 1
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
     assert f"{picture}: holds picture; give a store that holds probabilities" in result.stderr
+    assert not target.exists()
+
+
+def test_a_lost_shard_of_probabilities_is_one_line_and_nothing_is_written(step, cells, tmp_path):
+    spoilt = shutil.copytree(cells, tmp_path / "p.ome.zarr")
+    (spoilt / "0" / "c" / "0" / "0" / "0" / "1").unlink()
+    target = tmp_path / "s.ome.zarr" / "labels" / "unet"
+    flags = ("--segmentation", target, "--threshold", "0.5")
+    result = step("segment", "--probabilities", spoilt, *flags)
+    assert result.returncode == 1
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    assert f"{spoilt}: its file 0/c/0.0.1 is lost" in result.stderr
     assert not target.exists()
 
 

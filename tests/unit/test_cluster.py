@@ -123,8 +123,8 @@ def test_each_worker_has_a_number_and_takes_the_gpu_of_that_number(two_workers, 
     assert sorted(numbers.values()) == ["0", "1"]
     assert WORKER == "OVERTILE_WORKER"
     monkeypatch.setattr(devices, "prepare_torch", lambda device, threads: None)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    gpu = Device(torch.device("cuda"), "bf16", 1)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda number: None)
+    gpu = Device(torch.device("cuda"), "bf16", 1, gpus=(0, 1, 2))
     taken = []
     for number in range(5):
         monkeypatch.setenv(WORKER, str(number))
@@ -147,7 +147,7 @@ def test_a_block_that_kills_worker_after_worker_is_named_in_one_line_and_others_
     tmp_path, capfd
 ):
     compute = squares(tmp_path / "notes", deadly=(0, 1, 1), deaths=100)
-    message = r"block at \(0, 8, 8\) .z, y, x. px: 4 workers died of it.*--memory-gb"
+    message = r"block at \(0, 8, 8\) .z, y, x. px: 4 workers died of it.*--slurm-flags=--mem="
     with (
         pytest.raises(InputError, match=message),
         open_cluster("local", 2, CPU, 1.0, []) as client,
@@ -274,16 +274,18 @@ def job_script(slurm):
     return text
 
 
-def test_a_job_asks_for_cores_memory_and_a_gpu_only_where_networks_run_on_gpus(job_script):
+def test_a_job_asks_for_cores_half_as_much_memory_again_and_a_gpu_only_where_networks_run_on_gpus(
+    job_script,
+):
     gpu = Device(torch.device("cuda"), "bf16", 3)
     flags = ["--partition=long", "--time=2-00:00:00"]
     of_gpu = job_script(gpu, 6.0, flags).splitlines()
-    for line in ("-n 1", "--cpus-per-task=3", "--mem=6G", "--gpus=1", "--no-requeue", *flags):
+    for line in ("-n 1", "--cpus-per-task=3", "--mem=9G", "--gpus=1", "--no-requeue", *flags):
         assert f"#SBATCH {line}" in of_gpu
     assert not any(line.startswith("#SBATCH -t") for line in of_gpu)
     of_cpu = job_script(CPU, 0.5, []).splitlines()
     assert "#SBATCH --cpus-per-task=1" in of_cpu
-    assert "#SBATCH --mem=477M" in of_cpu
+    assert "#SBATCH --mem=716M" in of_cpu
     assert not any("gpu" in line for line in of_cpu)
 
 

@@ -17,6 +17,7 @@ from overtile.stores import labels as label_stores
 from overtile.stores.ingest import write_picture
 from overtile.stores.labels import write_component_store
 from overtile.stores.reference import write_reference
+from overtile.stores.store import Store
 
 SIZE = (1.0, 0.5, 0.5)
 NAMES = ["background", "cell"]
@@ -88,3 +89,30 @@ def test_a_model_is_not_listed_from_its_new_beginning_to_its_end(slide, monkeypa
     assert listed(slide) == ["reference"]
     segment(slide, "unet", key)
     assert listed(slide) == ["reference", "unet"]
+
+
+@pytest.mark.parametrize(
+    "text", ["thesis", "[]", '{"zarr_format": 3, "node_type": "array"}', '{"attributes": {}}']
+)
+def test_a_file_of_somebody_in_a_folder_named_labels_is_left_alone(tmp_path, text):
+    mine = tmp_path / "labels" / "zarr.json"
+    mine.parent.mkdir()
+    mine.write_text(text)
+    pixels = np.ones((1, 5, 5), np.uint8)
+
+    def read(block):
+        return pixels[block.slices]
+
+    target = mine.parent / "unet"
+    write_component_store(target, "k", pixels.shape, read, NAMES, SIZE, "segmentation")
+    assert Store.open(target).attributes["objects"] == 1
+    assert mine.read_text() == text
+
+
+def test_labels_that_another_program_has_listed_stay_listed(slide):
+    zarr.create_group(slide / "labels" / "theirs")
+    (slide / "labels" / "zarr.json").write_text(
+        '{"attributes": {"ome": {"version": "0.5", "labels": ["theirs"]}}}'
+    )
+    segment(slide, "unet")
+    assert listed(slide) == ["reference", "theirs", "unet"]

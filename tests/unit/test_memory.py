@@ -1,7 +1,12 @@
 """Predicted memory against what torch takes, and tiles that make the most of a limit."""
 
+import os
+import re
+import subprocess
+import sys
 from itertools import product
 from math import ceil, prod
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.profiler import ProfilerActivity, profile
 
+from overtile.errors import InputError
 from overtile.inference.memory import (
+    ALLOCATED,
     GB,
     MOST_TILES_IN_BATCH,
     PROGRAM_BYTES,
@@ -27,12 +34,15 @@ from overtile.networks.fuse import ready_for_inference
 from overtile.networks.unet import UNet
 from overtile.stores.layout import chunk_and_shard
 
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
 CUBIC = (1.0, 1.0, 1.0)
 COARSE = (4.0, 1.0, 1.0)
 
 
-def architecture(ndim, depth, width, spacing=CUBIC, norm="none"):
-    return Architecture(ndim, 1, 2, width, *choose_levels(ndim, depth, spacing), norm=norm)
+def architecture(ndim, depth, width, spacing=CUBIC, norm="none", channels=1):
+    levels = choose_levels(ndim, depth, spacing)
+    return Architecture(ndim, channels, 2, width, *levels, norm=norm)
 
 
 def cpu(precision="fp32"):
@@ -40,7 +50,7 @@ def cpu(precision="fp32"):
 
 
 def taken(a, tile_px, precision):
-    """The most bytes held at once while one tile runs, with its pixels and the next tile's."""
+    """The most bytes held at once while one tile runs and three others wait or are read."""
     network = ready_for_inference(UNet(a), cpu(precision))
     x = torch.zeros(1, a.in_channels, *a.sizes_for(tile_px)[0])
     with (
@@ -50,7 +60,7 @@ def taken(a, tile_px, precision):
         network(x)
     events = profiler.profiler.kineto_results.events()
     steps = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
-    held = peak = 2 * x.nbytes
+    held = peak = 4 * x.nbytes + 2 * x[:, 0].nbytes  # one channel in float64 on its way
     for _, change in steps:
         held += change
         peak = max(peak, held)
@@ -63,6 +73,7 @@ def taken(a, tile_px, precision):
         (architecture(2, 1, 32), (300, 300), "fp32"),
         (architecture(2, 3, 8), (96, 160), "fp32"),
         (architecture(2, 4, 16, norm="batch"), (256, 256), "bf16"),
+        (architecture(2, 2, 8, channels=40), (256, 256), "bf16"),
         (architecture(2, 4, 32), (64, 64), "fp32"),
         (architecture(2, 4, 32), (64, 64), "bf16"),
         (architecture(3, 2, 4), (24, 24, 24), "fp32"),
@@ -202,7 +213,7 @@ def test_several_tiles_run_at_once_only_on_a_gpu_that_holds_them(case, memory_gb
     one = needed(a, planned.tile_px)
     assert 1 <= planned.batch_tiles <= MOST_TILES_IN_BATCH
     assert planned.bytes == one * planned.batch_tiles
-    room = memory_gb * GB - PROGRAM_BYTES["cuda"] - weight_bytes(a, 4)
+    room = (memory_gb * GB - PROGRAM_BYTES["cuda"] - weight_bytes(a, 4)) / ALLOCATED
     assert planned.batch_tiles == 1 or planned.bytes <= room
     assert plan_tiling(a, shape, 1, cpu(), memory_gb, tile_px) == Tiling(planned.tile_px, 1, one)
 
@@ -210,7 +221,7 @@ def test_several_tiles_run_at_once_only_on_a_gpu_that_holds_them(case, memory_gb
 def test_a_gpu_with_room_for_some_of_the_tiles_takes_so_many_at_once():
     a, shape = architecture(2, 2, 8), (1, 1000, 1000)
     one = needed(a, (256, 256))
-    memory_gb = (PROGRAM_BYTES["cuda"] + weight_bytes(a, 4) + 3.5 * one) / GB
+    memory_gb = (PROGRAM_BYTES["cuda"] + weight_bytes(a, 4) + ALLOCATED * 3.5 * one) / GB
     assert plan_tiling(a, shape, 1, gpu(), memory_gb, [256, 256]).batch_tiles == 3
     assert plan_tiling(a, shape, 1, gpu(), 100, [256, 256]).batch_tiles == 8
     assert plan_tiling(a, shape, 1, gpu(), 100).batch_tiles == 1
@@ -234,7 +245,7 @@ def test_tiles_and_their_memory_are_the_same_for_small_slides_and_large_ones():
 
 def test_what_is_planned_for_a_slide_leaves_room_for_the_program_the_networks_and_the_blocks():
     a, shape = architecture(2, 4, 32), (1, 5000, 5000)
-    sizes = [plan_tiling(a, shape, 1, cpu(), gb).bytes for gb in (0.01, 0.9, 1, 1.2, 2, 4)]
+    sizes = [plan_tiling(a, shape, 1, cpu(), gb).bytes for gb in (0.85, 0.9, 1, 1.2, 2, 4)]
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1] < 4 * GB
     block = chunk_and_shard(shape, SHARD_SCALE)[1]
@@ -244,6 +255,17 @@ def test_what_is_planned_for_a_slide_leaves_room_for_the_program_the_networks_an
     more_members = plan_tiling(a, shape, 20, cpu(), 2)
     assert more_members.bytes < plan_tiling(a, shape, 1, cpu(), 2).bytes
     assert more_members.bytes + 20 * weight_bytes(a, 4) < 2 * GB
+
+
+@pytest.mark.parametrize("device", [cpu(), Device(torch.device("cuda"), "fp32", 1)])
+def test_a_limit_below_the_smallest_tiles_is_refused_with_one_that_is_enough(device):
+    a, shape = architecture(2, 4, 32), (1, 5000, 5000)
+    with pytest.raises(InputError, match=r"memory-gb\): 0.3, but .* to take \d\.\d+ in") as error:
+        plan_tiling(a, shape, 1, device, 0.3)
+    enough = float(re.search(r"to take ([\d.]+) in", str(error.value))[1])
+    assert plan_tiling(a, shape, 1, device, enough).tile_px < (400, 400)
+    with pytest.raises(InputError):
+        plan_tiling(a, shape, 1, device, enough - 0.002)
 
 
 def test_half_the_bytes_per_value_give_room_for_larger_tiles():
@@ -259,3 +281,29 @@ def test_a_gpu_needs_no_room_for_blocks():
     )
     assert smallest_px < planned_px
     assert plan_tiling(a, shape, 1, gpu("bf16"), 2).bytes <= 1 * GB
+
+
+KEPT_AND_GIVEN_BACK = """\
+import psutil, torch
+from overtile.networks.device import give_back_freed_memory, prepare_torch
+
+prepare_torch("cpu", 1)
+resident = psutil.Process().memory_info
+before = resident().rss
+maps = [torch.zeros(10**7) for _ in range(10)]
+last = torch.zeros(1)
+del maps
+kept = resident().rss - before
+give_back_freed_memory()
+print(kept, resident().rss - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the C library is not glibc")
+def test_maps_are_kept_for_the_next_ones_and_given_back_after_a_block():
+    call = [sys.executable, "-c", KEPT_AND_GIVEN_BACK]
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
+    said = subprocess.run(call, env=environment, capture_output=True, text=True, check=True).stdout
+    kept, left = map(int, said.split())
+    assert kept > 350e6
+    assert left < 50e6

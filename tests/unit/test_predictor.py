@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from overtile.errors import InputError
 from overtile.geometry.spans import Block
@@ -412,6 +413,64 @@ def test_models_of_another_kind_are_not_averaged(make):
         package, _ = make(other, seed=seed)
         with pytest.raises(InputError, match="package.: differs in network or classes from"):
             Predictor([one, package], CPU)
+
+
+@pytest.mark.parametrize(("norm", "is_refused"), [("instance", True), ("batch", False)])
+def test_models_blended_in_other_tiles_are_not_averaged(make, norm, is_refused):
+    (one, _), (other, _) = (make(architecture(norm=norm), seed=seed) for seed in (0, 1))
+    plan = yaml.safe_load((other / "plan.yaml").read_text())
+    (other / "plan.yaml").write_text(yaml.safe_dump({**plan, "tile_output_px": [8, 8]}))
+    if is_refused:
+        with pytest.raises(InputError, match="package1: differs in .*tiles that are blended"):
+            Predictor([one, other], CPU)
+    else:
+        assert Predictor([one, other], CPU).members == 2
+
+
+@pytest.mark.parametrize("kind", ["none", "flips"])
+@pytest.mark.parametrize("keep", ["probabilities", "classes"])
+def test_a_model_that_gives_no_numbers_is_named_in_place_of_a_result(make, keep, kind):
+    a = architecture()
+
+    def spoil(network, fold):
+        with torch.no_grad():
+            network.head.bias[1] = torch.nan
+
+    package, _ = make(a, change=spoil)
+    predictor = Predictor([package], CPU, Wanted(keep, kind))
+    with pytest.raises(InputError, match="package0: the model gives no numbers.*; train again"):
+        predictor(tiles(a))
+    with pytest.raises(InputError, match="the model gives no numbers"):
+        predictor.probabilities(tiles(a))
+
+
+def test_weight_files_are_checked_once(make, monkeypatch):
+    a = architecture()
+    (one, _), (other, _) = make(a, members=2), make(a, seed=1)
+    checked = []
+
+    def digest(file):
+        checked.append(file)
+        return digest_file(file)
+
+    monkeypatch.setattr("overtile.inference.package.digest_file", digest)
+    Predictor([one, other / "plan.yaml"], CPU)
+    assert len(checked) == len(set(checked)) == 3
+
+
+def test_memory_is_given_back_to_the_device_when_nothing_of_the_failed_try_holds_it(
+    make, monkeypatch
+):
+    a = architecture()
+    package, _ = make(a)
+    predictor, memory, freed = Predictor([package], CPU), Memory(monkeypatch, tiles=1), []
+
+    def empty_cache():
+        freed.append([other() for other in memory.failed])
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", empty_cache)
+    predictor(tiles(a, 2))
+    assert freed == [[None]]
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

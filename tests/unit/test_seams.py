@@ -69,6 +69,30 @@ def test_any_picture_with_any_borders_in_any_shards_is_scored_as_a_whole(
     assert found["score"] == pytest.approx(across / inside, rel=1e-12)
 
 
+@given(st.tuples(*[st.integers(1, 9)] * 3), st.tuples(*[st.integers(1, 9)] * 3), st.data())
+@settings(max_examples=60, deadline=None)
+def test_steps_to_pixels_that_no_tile_has_seen_are_not_counted(shape, shard, data):
+    borders = [data.draw(st.sets(st.integers(1, n - 1))) if n > 1 else set() for n in shape]
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    pixels = rng.integers(0, 256, (2, *shape), dtype=np.uint8)
+    pixels[1][pixels[0] == 255] = 0
+    is_seen = rng.random(shape) < 0.7
+    expected = [[], []]
+    for axis, starts in enumerate(borders if any(borders) else []):
+        for place in np.argwhere(is_seen):
+            before = place - np.eye(3, dtype=int)[axis]
+            if starts and before[axis] >= 0 and is_seen[tuple(before)]:
+                one, other = (pixels[(slice(None), *p)].astype(int) for p in (place, before))
+                expected[place[axis] not in starts].extend(np.abs(one - other))
+    pixels[:, ~is_seen] = 255
+    found = seam_score(Sharded(pixels, shard), borders, 255)
+    if not expected[0] or not any(expected[1]):
+        assert set(found.values()) == {None}
+        return
+    across, inside = map(np.mean, expected)
+    assert (found["across"], found["inside"]) == (pytest.approx(across), pytest.approx(inside))
+
+
 def smooth(shape, seed=0):
     """Smooth noise that fills all of uint8, (channels, z, y, x)."""
     noise = np.random.default_rng(seed).normal(size=shape)

@@ -32,7 +32,7 @@ def test_a_block_without_tiles_waits_for_nobody():
             with turns.block():
                 return True
 
-        assert pool.submit(empty).result(timeout=10)
+        assert pool.submit(empty).result(timeout=60)
 
 
 def test_a_block_that_fails_gives_the_network_to_the_next():
@@ -48,7 +48,7 @@ def test_a_block_that_fails_gives_the_network_to_the_next():
 
     with ThreadPoolExecutor(2) as pool:
         assert isinstance(pool.submit(fail).exception(), ValueError)
-        assert pool.submit(run).result(timeout=10) == "ran"
+        assert pool.submit(run).result(timeout=60) == "ran"
 
 
 def test_tiles_outside_blocks_run_one_at_a_time():

@@ -1,6 +1,7 @@
 """Stores are served to viewers in parts, and Neuroglancer is told of all layers."""
 
 import json
+import shutil
 import threading
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from overtile.errors import InputError
 from overtile.images.raw import RawImage
+from overtile.stores import viewing
 from overtile.stores.ingest import write_picture
 from overtile.stores.reference import write_reference
 from overtile.stores.viewing import byte_range, neuroglancer_layers, serve
@@ -55,15 +57,20 @@ def slide(tmp_path):
         folder = store / "labels" / name
         write_reference(raw, folder, "k", "instances", ["background", "cell"], [], None, None)
     (tmp_path / "secret.txt").write_text("secret")
+    shutil.copytree(store, store.with_name("other.ome.zarr"))
+    (store / "inside.json").symlink_to(store / "zarr.json")
+    (store / "outside.txt").symlink_to(tmp_path / "secret.txt")
+    (store / "linked").symlink_to(tmp_path / "slides" / "other.ome.zarr")
     return store
 
 
 @pytest.fixture
 def served(slide):
-    """The address of the slide's folder."""
-    with serve(slide.parent, 0, f"{VIEWER}/page/") as server:
+    """The address under which the store has its name."""
+    with serve(slide, 0, f"{VIEWER}/page/") as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.address
+        assert server.address == f"http://127.0.0.1:{server.server_port}/slide%201.ome.zarr"
+        yield server.address.removesuffix("/slide%201.ome.zarr")
         server.shutdown()
 
 
@@ -99,13 +106,62 @@ def test_only_the_viewer_may_read_and_it_may_ask_for_ranges(served):
         ("neuroglancer.json", "", 404),
         ("../secret.txt", "", 404),
         ("%2e%2e/secret.txt", "", 404),
+        ("other.ome.zarr/zarr.json", "", 404),
+        ("other.ome.zarr/neuroglancer.json", "", 404),
+        ("slide%201.ome.zarr/../other.ome.zarr/zarr.json", "", 404),
+        ("slide%201.ome.zarr/outside.txt", "", 404),
+        ("slide%201.ome.zarr/linked/zarr.json", "", 404),
+        ("slide%201.ome.zarr/linked/neuroglancer.json", "", 404),
+        ("slide%201.ome.zarr/" + "a/" * 3000, "", 404),
+        ("slide%201.ome.zarr/" + "a" * 300, "", 404),
+        ("slide%201.ome.zarr/%00", "", 404),
         ("slide%201.ome.zarr/zarr.json", "bytes=99999-", 416),
     ],
 )
-def test_what_is_not_there_is_not_served(served, path, header, status):
+def test_what_is_not_there_is_not_served(served, path, header, status, capfd):
     with pytest.raises(HTTPError) as refused:
         get(f"{served}/{path}", Range=header)
     assert refused.value.status == status
+    assert capfd.readouterr().err == ""
+
+
+def test_a_link_to_another_file_of_the_store_is_served(slide, served):
+    with get(f"{served}/slide%201.ome.zarr/inside.json") as answer:
+        assert answer.read() == (slide / "zarr.json").read_bytes()
+
+
+def test_a_page_that_has_its_own_name_point_here_may_not_read(served):
+    port = served.rpartition(":")[2]
+    address = f"{served}/slide%201.ome.zarr/zarr.json"
+    for host in (f"127.0.0.1:{port}", f"localhost:{port}", "localhost"):
+        assert get(address, Host=host).status == 200
+    for host in (f"evil.example:{port}", "evil.example", "127.0.0.1:1", f"127.0.0.1.nip.io:{port}"):
+        with pytest.raises(HTTPError) as refused:
+            get(address, Host=host)
+        assert (refused.value.status, refused.value.read()) == (403, b"")
+
+
+@pytest.mark.parametrize(("header", "first"), [("", 0), ("bytes=100-", 100)])
+def test_a_large_file_is_sent_in_pieces(slide, served, monkeypatch, header, first):
+    monkeypatch.setattr(viewing, "PIECE_BYTES", 1000)
+    content = np.random.default_rng(0).bytes(9_500)
+    (slide / "large").write_bytes(content)
+    copied, copyfile = [], viewing._Handler.copyfile
+
+    class Watched:
+        def __init__(self, file):
+            self._file = file
+
+        def read(self, size):
+            copied.append(size)
+            return self._file.read(size)
+
+    monkeypatch.setattr(
+        viewing._Handler, "copyfile", lambda self, file, to: copyfile(self, Watched(file), to)
+    )
+    answer = get(f"{served}/slide%201.ome.zarr/large", Range=header)
+    assert answer.read() == content[first:]
+    assert max(copied) == 1000 and len(copied) >= 10
 
 
 def test_one_address_names_picture_and_labels_as_they_are_when_asked(slide, served):
@@ -138,7 +194,7 @@ def test_a_picture_without_labels_is_one_layer(tmp_path):
 
 def test_a_port_that_is_taken_is_one_line(slide):
     with (
-        serve(slide.parent, 0, VIEWER) as server,
+        serve(slide, 0, VIEWER) as server,
         pytest.raises(InputError, match="--port: .*choose another one"),
     ):
-        serve(slide.parent, server.server_port, VIEWER)
+        serve(slide, server.server_port, VIEWER)

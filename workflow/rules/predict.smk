@@ -43,6 +43,6 @@ rule predict_probabilities:
         " --probabilities {output:q} --memory-gb {params.memory_gb} {params.block_px}"
         " --keep {params.keep} --test-time-augmentation {params.augmentation}"
         " {params.uncertainty} --background {params.background} {params.mask}"
-        " --fill-value {params.fill_value} --pixel-size {params.pixel_size}"
+        " --fill-value={params.fill_value} --pixel-size {params.pixel_size}"
         " --device {params.device} --precision {params.precision} --threads {threads}"
         " 2>&1 | tee {log:q}"

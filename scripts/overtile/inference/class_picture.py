@@ -6,6 +6,7 @@ from overtile.errors import InputError
 from overtile.geometry.spans import Block
 from overtile.stores.pieces import assemble
 from overtile.stores.store import Store
+from overtile.stores.undamaged import Checked
 
 
 def most_probable(probabilities: np.ndarray) -> np.ndarray:
@@ -29,12 +30,12 @@ class ClassPicture:
     probable of the foreground's classes; None takes the most probable class of all. A store may
     hold more channels than classes, which are left out, or only the most probable class.
     is_graded: whether `foreground_of` is needed. Raises InputError if probabilities are needed and
-    the store has none.
+    the store has none, and where it is damaged.
     """
 
     def __init__(self, store: Store, threshold: float | None, is_graded: bool):
         self.shape = store.shape
-        self._array = store.array
+        self._array = Checked(store.path, store.array)
         self.class_count = len(store.attributes["class_names"])
         self._steps = round(1 / store.attributes["scale"])
         self._is_known = store.attributes.get("wanted", {}).get("keep") == "classes"

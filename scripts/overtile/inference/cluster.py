@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import overtile
 from overtile.errors import InputError
 from overtile.networks.device import WORKER, Device
-from overtile.stores.writer import ONE_BLOCK
+from overtile.stores.scheduling import ONE_BLOCK
 
 if TYPE_CHECKING:
     import distributed
@@ -31,6 +31,9 @@ LOGS = Path("logs", "slurm_workers")
 
 QUIET = logging.CRITICAL
 """Of Dask's own log: what a computation raises and which workers die reaches the client anyway."""
+
+SLURM_MEMORY = 1.5
+"""What a job asks for, in --memory-gb: SLURM kills at once what is above, and predictions vary."""
 
 FLAG = re.compile(r"-[^\x00-\x1f\x7f\x85\u2028\u2029]+")
 
@@ -51,6 +54,7 @@ def open_cluster(
         return
     from distributed import Client
 
+    logging.getLogger("distributed").setLevel(QUIET)  # also while the cluster is being closed
     make = {"local": _local_cluster, "slurm": _slurm_cluster}[kind]
     with _ended_in_order(), make(workers, device, memory_gb, slurm_flags) as cluster:
         _replace_lost(cluster, workers)
@@ -131,7 +135,7 @@ def _slurm_cluster(
         cores=1,
         job_cpu=device.threads,
         processes=1,
-        memory=f"{memory_gb} GB",
+        memory=f"{SLURM_MEMORY * memory_gb} GB",
         job_name="overtile",
         log_directory=os.fspath(LOGS),
         worker_extra_args=["--resources", f"{ONE_BLOCK}=1", "--memory-limit", "0"],

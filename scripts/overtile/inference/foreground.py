@@ -8,6 +8,7 @@ from scipy import ndimage
 from overtile.errors import InputError
 from overtile.geometry.spans import Block
 from overtile.stores.store import Store
+from overtile.stores.undamaged import Checked, refuse_incomplete
 
 METHODS = ("none", "otsu", "triangle", "fill")
 OVERVIEW_PX = 2048 * 2048
@@ -60,8 +61,8 @@ def find_foreground(image: Store, method: str, fill_value: float) -> Foreground 
     if method == "none":
         return None
     if method == "fill":
-        return Foreground(FilledSquares(image.array, fill_value), image.shape)
-    pixels = np.asarray(image.level(_overview(image))[:]).astype(np.float32)
+        return Foreground(FilledSquares(Checked(image.path, image.array), fill_value), image.shape)
+    pixels = Checked(image.path, image.level(_overview(image)))[:, :, :, :].astype(np.float32)
     sides = [pixels[..., [0, -1], :], pixels[..., [0, -1]]]
     edge = np.concatenate([side.reshape(len(pixels), -1) for side in sides], axis=1)
     background = np.median(edge, axis=1).reshape(-1, 1, 1, 1)
@@ -104,14 +105,18 @@ def _threshold(difference: np.ndarray, method: str) -> np.ndarray:
 
 
 def own_foreground(image: Store, mask: Store) -> Foreground:
-    """The foreground that a person or program gave, at any resolution of the same view."""
+    """The foreground that a person or program gave, at any resolution of the same view.
+
+    Raises InputError for a mask that is larger than the slide, or damaged.
+    """
+    refuse_incomplete(mask)
     for edge, other in zip(mask.shape, image.shape, strict=True):
         if edge > other:
             raise InputError(
                 f"{mask.path}: mask is {mask.shape} (z, y, x) px, larger than the slide "
                 f"{image.shape}; give one of the same size or smaller"
             )
-    return Foreground(mask.array, image.shape)
+    return Foreground(Checked(mask.path, mask.array), image.shape)
 
 
 def _overview(image: Store) -> int:

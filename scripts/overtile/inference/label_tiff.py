@@ -13,6 +13,7 @@ from overtile.errors import InputError
 from overtile.progress import progress
 from overtile.stores.files import replace_when_done
 from overtile.stores.store import Store
+from overtile.stores.undamaged import Checked
 
 TILE_PX = 512
 NAMESPACE = UUID("a1a3c5b2-1f0e-4b57-9a62-5c3d0e8b7f14")
@@ -26,7 +27,7 @@ def write_tiff(store: Store, path: Path) -> None:
     written as 32-bit, the largest that OME-TIFF has. Tiles are compressed by zlib, which every
     reader knows. Memory: a tile; for a volume tiles of as many planes as a chunk has, and those
     planes compressed.
-    Raises InputError for an id that 32 bits do not hold.
+    Raises InputError for an id that 32 bits do not hold, and for a damaged store.
     """
     levels = [store.level(number) for number in range(store.levels)]
     levels = [level for level in levels if level.shape[0] == store.shape[0]]
@@ -68,13 +69,13 @@ def _encoded_tiles(array: zarr.Array, dtype: np.dtype, path: Path) -> Iterator[b
     path: of the store, for messages.
     """
     depth, height, width = array.shape
-    planes = array.chunks[0]
+    planes, pixels = array.chunks[0], Checked(path, array)
     corners = [(y, x) for y in range(0, height, TILE_PX) for x in range(0, width, TILE_PX)]
     with progress(len(range(0, depth, planes)) * len(corners), "write TIFF", "tile") as advance:
         for z in range(0, depth, planes):
             waiting: list[list[bytes]] = [[] for _ in range(min(planes, depth - z) - 1)]
             for y, x in corners:
-                box = np.asarray(array[z : z + planes, y : y + TILE_PX, x : x + TILE_PX])
+                box = pixels[z : z + planes, y : y + TILE_PX, x : x + TILE_PX]
                 if box.max() > np.iinfo(dtype).max:
                     raise InputError(
                         f"{path}: has id {box.max()}; allowed in OME-TIFF: up to "

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import ceil, prod
 
+from overtile.errors import InputError
 from overtile.networks.architecture import Architecture
 from overtile.networks.device import Device
 from overtile.stores.layout import chunk_and_shard
@@ -12,6 +13,9 @@ from overtile.stores.layout import chunk_and_shard
 GB = 10**9
 PROGRAM_BYTES = {"cpu": 0.7 * GB, "cuda": 1.0 * GB}
 """Measured resident size of Python, torch and the libraries, and of a CUDA context."""
+
+ALLOCATED = 1.2
+"""What allocators hold, beside the maps in use; up to 1.16 was measured on the processor."""
 
 MOST_TILES_IN_BATCH = 8
 
@@ -42,13 +46,14 @@ def tile_bytes(architecture: Architecture, tile_px: Sequence[int], value_bytes: 
 
     value_bytes: 4 for fp32, 2 for bf16. Walks through the layers as `networks.unet` runs them: each
     holds its input, its output, the skip connections so far, and a copy of its kernels in the order
-    that the processor's library wants. Pixels, as they come and as the network takes them, those
-    of the next tile, and averages stay throughout.
+    that the processor's library wants. Throughout stay pixels, as they come and as the network
+    takes them, those of the next tile, those of two tiles that another block reads, of which one
+    channel is being normalised, and averages.
     """
     a = architecture
     size, output = a.sizes_for(tuple(tile_px))
     pixels, averages = a.in_channels * prod(size), 2 * a.classes * prod(output)
-    throughout = 4 * (2 * pixels + averages) + value_bytes * pixels
+    throughout = 4 * (4 * pixels + averages) + 8 * prod(size) + value_bytes * pixels
     widths = [a.width * 2**level for level in range(len(a.pools) + 1)]
     channels, skips, peaks = a.in_channels, [], [0]
 
@@ -106,7 +111,7 @@ def plan_tiling(
     On the processor that is all of the process: program, networks, the blocks being read and
     written, and the maps of a tile. On a GPU the same limit holds there for networks and maps.
     tile_px: one edge for each axis of the network, in place of a choice; no tile is larger than
-    a block.
+    a block. Raises InputError if without it not even the least tile fits.
     """
     value_bytes = 4 if device.precision == "fp32" else 2
     is_gpu = device.torch.type == "cuda"
@@ -117,9 +122,17 @@ def plan_tiling(
     if not is_gpu:
         copies = BLOCK_COPIES if architecture.is_exact else BLOCK_COPIES + BLENDING_COPIES
         left -= BLOCKS_AT_ONCE * copies * (architecture.classes + 1) * prod(block)
+    left /= ALLOCATED
     edges = block[-architecture.ndim :]
     if tile_px is None:
         tile_px = choose_tile(architecture, edges, value_bytes, left)
+        lacking = ALLOCATED * (tile_bytes(architecture, tile_px, value_bytes) - left) / GB
+        if lacking > 0:
+            least_gb = ceil(1000 * (memory_gb + lacking)) / 1000
+            raise InputError(
+                f"prediction.memory_gb (--memory-gb): {memory_gb:g}, but this model and slide are "
+                f"predicted to take {least_gb:g} in the smallest tiles; allow at least that"
+            )
     tile = tuple(
         min(t, n) for t, n in zip(tile_px, _whole_strides(architecture, edges), strict=True)
     )
@@ -143,10 +156,10 @@ def choose_tile(
     """
     best = None
     stride = architecture.stride
-    for parts in product(*(_divisors(n, s) for n, s in zip(block_px, stride, strict=True))):
-        tile = _whole_strides(architecture, [n / k for n, k in zip(block_px, parts, strict=True)])
+    for tile in product(*(_edges(n, s) for n, s in zip(block_px, stride, strict=True))):
         bytes_ = tile_bytes(architecture, tile, value_bytes)
-        work = prod(parts) * prod(architecture.sizes_for(tile)[0])
+        tiles = prod(ceil(n / t) for n, t in zip(block_px, tile, strict=True))
+        work = tiles * prod(architecture.sizes_for(tile)[0])
         rank = (bytes_ > memory_bytes, bytes_ if bytes_ > memory_bytes else 0, work, bytes_)
         if best is None or rank < best[0]:
             best = rank, tile
@@ -158,6 +171,7 @@ def _whole_strides(architecture: Architecture, edges: Sequence[float]) -> tuple[
     return tuple(ceil(n / s) * s for n, s in zip(edges, architecture.stride, strict=True))
 
 
-def _divisors(length: int, stride: int) -> list[int]:
-    """Into how many equal parts an axis may be cut, each at least one stride long."""
-    return list(range(1, min(32, ceil(length / stride)) + 1))
+def _edges(length: int, stride: int) -> list[int]:
+    """Edges, of whole strides, of up to 32 equal parts of an axis."""
+    parts = range(1, min(32, ceil(length / stride)) + 1)
+    return sorted({ceil(length / k / stride) * stride for k in parts})

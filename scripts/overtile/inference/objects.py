@@ -11,6 +11,7 @@ from overtile.geometry.spans import Block, plan_blocks
 from overtile.progress import progress
 from overtile.stores.labels import distinct_ids
 from overtile.stores.store import Store
+from overtile.stores.undamaged import Checked
 
 BLOCK = {"picture": (1, 2048, 2048), "volume": (16, 512, 512)}
 """Edges (z, y, x) in px of what is read at once, whole chunks: shards may be too large for that."""
@@ -83,8 +84,8 @@ def measure_objects(labels: Store, probabilities: Store | None = None) -> Object
     pixels. The result is the same to the last bit whatever the blocks are. Memory: a block, and
     45 bytes per object of a picture or 61 of a volume (4 more with 64-bit ids, 8 more with
     probabilities): half a gigabyte for ten million objects.
-    Raises InputError if the two stores do not fit together, or the labels hold an id that they
-    should not have.
+    Raises InputError if the two stores do not fit together or one is damaged, or the labels hold
+    an id that they should not have.
     """
     classes = labels.label_classes()
     names = classes.attributes["class_names"]
@@ -97,8 +98,8 @@ def measure_objects(labels: Store, probabilities: Store | None = None) -> Object
     blocks = reading_blocks(labels)
     with progress(len(blocks), "measure objects") as advance:
         for block in blocks:
-            values = None if probabilities is None else probabilities.array[(..., *block.slices)]
-            parts = np.asarray(labels.array[block.slices]), known, classes.array[block.slices]
+            values = None if probabilities is None else _read(probabilities, block)
+            parts = _read(labels, block), known, _read(classes, block)
             try:
                 sums.add(*parts, values, block.start)
             except ValueError as error:
@@ -122,11 +123,15 @@ def reading_blocks(labels: Store) -> list[Block]:
     return plan_blocks(labels.shape, BLOCK["volume" if labels.shape[0] > 1 else "picture"])
 
 
+def _read(store: Store, block: Block) -> np.ndarray:
+    return Checked(store.path, store.array)[(..., *block.slices)]
+
+
 def _known_ids(labels: Store) -> np.ndarray | None:
     """All ids in increasing order; None if they are 1 to n, as those of components always are."""
     if labels.attributes["kind"] != "instances":
         return None
-    known = distinct_ids(labels.array)
+    known = distinct_ids(Checked(labels.path, labels.array))
     is_dense = len(known) == 0 or known[-1] == len(known)
     return None if is_dense else known
 

@@ -1,5 +1,7 @@
 """Whether a slide is like those that a model learnt from, and what to do where it is not."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from overtile.errors import InputError
@@ -65,6 +67,23 @@ def choose_scaling(image: Store, plan: dict, setting: str) -> Scaling | None:
             "unit, and give the slide's pixel_size_um in the sheet"
         )
     return Scaling(image.shape, (*[1.0] * (3 - ndim), *map(float, ratio)))
+
+
+def choose_common_scaling(image: Store, plans: Sequence[dict], setting: str) -> Scaling | None:
+    """As `choose_scaling`, for models that are averaged: the slide must suit each of them.
+
+    Raises InputError for models between whose pixel sizes there is no common one.
+    """
+    scalings = [choose_scaling(image, plan, setting) for plan in plans]
+    ratios = np.array([s.ratio if s else (1.0, 1.0, 1.0) for s in scalings])
+    if (ratios.max(axis=0) > SIZE_TOLERANCE * ratios.min(axis=0)).any():
+        raise InputError(
+            f"{image.path}: would be resampled to different pixel sizes for the models, by "
+            f"{' and '.join(_text(ratio[1:]) for ratio in ratios)}; allowed: at most "
+            f"{SIZE_TOLERANCE} times apart; average models of one pixel size"
+        )
+    pooled = [slide for plan in plans for slide in plan["slides"]]
+    return choose_scaling(image, {**plans[0], "slides": pooled}, setting)
 
 
 def predicted_um(image: Store, scaling: Scaling | None) -> list[float] | None:

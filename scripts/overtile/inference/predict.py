@@ -6,16 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
+from overtile.errors import InputError
 from overtile.geometry.spans import Block
 from overtile.inference.blend import blending_borders
 from overtile.inference.foreground import Foreground
+from overtile.inference.grid import TileTooLarge, overlap
 from overtile.inference.memory import BLOCKS_AT_ONCE, SHARD_SCALE, Tiling
 from overtile.inference.pixel_size import predicted_um
 from overtile.inference.predictor import QUANTISATION, Predictor, Wanted
 from overtile.inference.resampled import Resampled, Scaling, bring_back
 from overtile.inference.seams import seam_score
 from overtile.inference.tiles import predict_block, tile_grid
-from overtile.networks.device import Device
+from overtile.networks.device import Device, give_back_freed_memory
 from overtile.networks.normalise import normalise
 from overtile.stores.digest import digest_of
 from overtile.stores.ngff import multiscale_attributes
@@ -26,6 +28,9 @@ from overtile.stores.work import remove_work
 from overtile.stores.writer import StoreWriter
 
 AXES = ("c", "z", "y", "x")
+
+NOT_SEEN = 255
+"""In all channels, which are neither all sure nor of such a class: of tiles not looked at."""
 
 
 class Normalised:
@@ -80,22 +85,32 @@ class Prediction:
         return self._in_foreground(found, block), count
 
     def seen_block(self, block: Block) -> tuple[np.ndarray, dict]:
-        """The same of a block in the pixels that the network sees, whole where it has looked."""
+        """The same in the pixels that the network sees; NOT_SEEN where no tile has looked."""
         count = {"tiles": 0, "computed": 0}
+        seen = np.zeros(block.shape, bool)
 
         def wanted(tile: Block) -> bool:
-            count["tiles"] += 1
             look = self._looks_at(tile)
+            count["tiles"] += 1
             count["computed"] += look
+            seen[overlap(block.start, block.stop, tile)[0]] |= look
             return look
 
-        with self.predictor.turns.block():
-            found = predict_block(
-                *(self.predictor, self.predictor.architecture, self.picture, block),
-                *(self.tiling.tile_px, self.tiling.batch_tiles, wanted),
-            )
+        try:
+            with self.predictor.turns.block():
+                found = predict_block(
+                    *(self.predictor, self.predictor.architecture, self.picture, block),
+                    *(self.tiling.tile_px, self.tiling.batch_tiles, wanted),
+                )
+        except TileTooLarge as error:
+            raise InputError(
+                f"{self.image.path}: {error}: other programs take the GPU's memory, or the model "
+                "is too large for it; free it, or use --device cpu"
+            ) from None
+        give_back_freed_memory()
         if found is None:
-            found = np.broadcast_to(self._nothing, (len(self._nothing), *block.shape))
+            found = np.empty((self.predictor.channels, *block.shape), np.uint8)
+        found[:, ~seen] = NOT_SEEN
         return found, count
 
     def block_from(self, seen, block: Block) -> np.ndarray:
@@ -206,5 +221,5 @@ def _how_it_was_made(prediction: Prediction, writer: StoreWriter) -> dict:
     return {
         "tiles": sum(r["tiles"] for r in records),
         "tiles_computed": sum(r["computed"] for r in records),
-        "seams": seam_score(writer.array("0"), prediction.borders(writer.blocks("0"))),
+        "seams": seam_score(writer.array("0"), prediction.borders(writer.blocks("0")), NOT_SEEN),
     }

@@ -47,10 +47,13 @@ class Predictor:
         self._wanted = wanted
         self.turns = Turns()
         self._networks: list[torch.nn.Module] = []
-        self.plan, self.digests = _read_alike(packages)
+        self._names = ", ".join(map(str, packages))
+        self.plans = _read_alike(packages)
+        self.plan = self.plans[0]
+        self.digests = [m["sha256"] for plan in self.plans for m in plan["members"]]
         self.architecture = Architecture.from_dict(self.plan["architecture"])
         self._symmetries = _usable_symmetries(self.architecture, wanted.symmetries)
-        for path in _member_files(packages):
+        for path in _member_files(packages, self.plans):
             network = UNet(self.architecture)
             load_weights(path, network)
             self._networks.append(ready_for_inference(network, device))
@@ -105,9 +108,10 @@ class Predictor:
         try:
             return finish(self._average(pixels)).cpu().numpy()
         except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            if len(pixels) == 1:
-                raise TileTooLarge(str(error)) from None
+            said = str(error)
+        torch.cuda.empty_cache()  # only here is what the failed try took free again
+        if len(pixels) == 1:
+            raise TileTooLarge(said)
         half = len(pixels) // 2
         parts = pixels[:half], pixels[half:]
         return np.concatenate([self._halving(part, finish) for part in parts])
@@ -125,6 +129,11 @@ class Predictor:
                     squares = p.square() if squares is None else squares.add_(p.square())
         count = len(self._symmetries) * len(self._networks)
         mean = mean / count
+        if not mean.sum().isfinite():  # a sum of probabilities: only NaN makes it so
+            raise InputError(
+                f"{self._names}: the model gives no numbers (NaN) for some pixels; its weights "
+                "are damaged, or training diverged; train again"
+            )
         if squares is None:
             return mean
         variances = (squares / count - mean.square()).clamp_(min=0)
@@ -147,25 +156,30 @@ def _undo(symmetry: Symmetry, probabilities: torch.Tensor) -> torch.Tensor:
     return back.flip(axes) if axes else back.clone() if symmetry.swap else back
 
 
-def _read_alike(packages: Sequence[Path]) -> tuple[dict, list[str]]:
-    """The plan of the first package, and the digests of all members, which must be of one kind."""
+def _read_alike(packages: Sequence[Path]) -> list[dict]:
+    """The plans of all packages, which must be of one kind; of blended ones with tiles alike."""
     plans = [read_package(folder) for folder in packages]
-    kinds = [(plan["architecture"], plan["classes"]) for plan in plans]
+    kinds = [_kind(plan) for plan in plans]
     for folder, kind in zip(packages, kinds, strict=True):
         if kind != kinds[0]:
             raise InputError(
-                f"{folder}: differs in network or classes from {packages[0]}; "
-                "average models of one kind only"
+                f"{folder}: differs in network or classes from {packages[0]}, or in tiles that "
+                "are blended; average models of one kind only"
             )
-    return plans[0], [m["sha256"] for plan in plans for m in plan["members"]]
+    return plans
 
 
-def _member_files(packages: Sequence[Path]) -> list[Path]:
+def _kind(plan: dict) -> tuple:
+    is_exact = Architecture.from_dict(plan["architecture"]).is_exact
+    return plan["architecture"], plan["classes"], is_exact or plan["tile_output_px"]
+
+
+def _member_files(packages: Sequence[Path], plans: Sequence[dict]) -> list[Path]:
     """The weight files of all members of all packages."""
     return [
         (folder.parent if folder.is_file() else folder) / Path(member["file"]).name
-        for folder in packages
-        for member in read_package(folder)["members"]
+        for folder, plan in zip(packages, plans, strict=True)
+        for member in plan["members"]
     ]
 
 

@@ -8,7 +8,7 @@ from overtile.stores.labels import Components, write_numbered
 from overtile.stores.store import Store
 from overtile.stores.work import remove_work
 
-ABOUT_PREDICTION = ("seams", "tiles", "tiles_computed")
+ABOUT_PREDICTION = ("seams", "tiles", "tiles_computed", "predicted_um")
 """What a probability store says of how it was made that its segmentation says on."""
 
 

@@ -30,6 +30,12 @@ class Segmenting:
     min_object_px: int = 0
     min_object_um: float | None = None
 
+    def __post_init__(self) -> None:
+        """Without seeds, settings of seeds are the defaults: they must make no other key."""
+        if self.seed_threshold is None:
+            for name in ("min_seed_px", "grow_px"):
+                object.__setattr__(self, name, getattr(Segmenting, name))
+
     def check(self) -> None:
         """Raise InputError where settings do not fit each other."""
         both = None not in (self.threshold, self.seed_threshold)

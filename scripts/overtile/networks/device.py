@@ -128,7 +128,7 @@ def keep_freed_memory() -> None:
 
     Each layer frees a map and asks for another one. By default maps above 32 MB come from the
     system and go back to it each time, which then fills them with zeros page by page: a third of
-    the time of large tiles. The peak is the same.
+    the time of large tiles.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
@@ -137,6 +137,17 @@ def keep_freed_memory() -> None:
     mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     mallopt(M_TOP_PAD, 64 * 2**20)
     mallopt(M_ARENA_MAX, 1)
+
+
+def give_back_freed_memory() -> None:
+    """Give the system what the C library has kept; to be called after each block of a slide.
+
+    What threads put between freed maps leaves gaps in which no map fits any more: from block to
+    block ever more would be kept, 1.6 GB in place of 0.95 after 16 blocks.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _has_bf16(device: str) -> bool:

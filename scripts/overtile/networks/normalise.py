@@ -11,6 +11,9 @@ def normalise(pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]) -
     pixels: (c, ...); mean, std: one per channel, of the slide, not of the tile: every tile of a
     slide is treated alike, so that no seams arise. A constant channel becomes 0.
     """
-    column = (len(pixels),) + (1,) * (pixels.ndim - 1)
-    spread = np.reshape([s or 1.0 for s in std], column)
-    return ((pixels - np.reshape(mean, column)) / spread).astype(np.float32)
+    normalised = np.empty(pixels.shape, np.float32)
+    for channel, (values, centre, spread) in enumerate(zip(pixels, mean, std, strict=True)):
+        exact = np.subtract(values, centre, dtype=np.float64)  # of one channel at a time: 8 bytes
+        exact /= spread or 1.0
+        normalised[channel] = exact
+    return normalised

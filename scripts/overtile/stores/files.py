@@ -29,6 +29,11 @@ def say_if_full(folder: Path) -> Iterator[None]:
         ) from None
 
 
+def temporary_path(path: Path) -> Path:
+    """Where `replace_when_done` writes what will be `path`."""
+    return path.with_name(f".{path.name}.part")
+
+
 @contextmanager
 def replace_when_done(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`, renamed to it if the block ends without an exception.
@@ -37,7 +42,7 @@ def replace_when_done(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = temporary_path(path)
     try:
         with say_if_full(path.parent):
             yield temporary

@@ -21,6 +21,7 @@ from overtile.stores.ngff import list_labels, multiscale_attributes
 from overtile.stores.pieces import assemble, inside, pieces, whole
 from overtile.stores.pyramid import add_pyramid
 from overtile.stores.store import Store
+from overtile.stores.undamaged import Checked
 from overtile.stores.writer import StoreWriter, claim
 
 AXES = ("z", "y", "x")
@@ -83,7 +84,7 @@ def write_objects(
     _commit_objects(writer, classes, kind, len(distinct_ids(array)), **attributes)
 
 
-def distinct_ids(array: zarr.Array) -> np.ndarray:
+def distinct_ids(array: zarr.Array | Checked) -> np.ndarray:
     """All ids > 0 of an array (z, y, x), each once, in increasing order.
 
     Memory: a piece, and as many bytes as all ids have, twice over.

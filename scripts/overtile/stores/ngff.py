@@ -1,6 +1,7 @@
 """OME-Zarr 0.5 metadata, built and checked with ome-zarr-models."""
 
 import contextlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,12 +65,15 @@ def list_labels(image_store: Path) -> None:
     To be called when one ends, and when one begins, as what was there is then gone. Class maps are
     not listed: NGFF 0.5 allows no labels inside labels.
     Jobs of several models may do so at once: a lock keeps each from losing another's entry.
+    A zarr.json of somebody else, which is no such list, is left alone.
     """
     import fcntl
 
     from overtile.stores.files import write_json
 
     folder = Path(image_store) / "labels"
+    if not _is_listing(folder / "zarr.json"):
+        return
     with open(folder / ".lock", "w") as lock:
         # ASSUME: where a file system has no locks (ENOLCK and the like), jobs of one slide seldom
         # end in the same moment; the next of them lists what this one missed.
@@ -84,3 +88,13 @@ def list_labels(image_store: Path) -> None:
                 "attributes": {"ome": {"version": "0.5", "labels": found}},
             },
         )
+
+
+def _is_listing(path: Path) -> bool:
+    """Whether a file is a list of labels, or is not there yet."""
+    if not path.exists():
+        return True
+    try:
+        return "labels" in json.loads(path.read_text())["attributes"]["ome"]
+    except (ValueError, KeyError, TypeError):
+        return False

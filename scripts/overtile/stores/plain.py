@@ -1,5 +1,6 @@
 """Label stores, or plain label pictures used as if they were."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +11,12 @@ from overtile.stores.store import ROOT, Store
 
 
 @contextmanager
-def open_labels(path: Path, kind: str) -> Iterator[Store]:
+def open_labels(path: Path, kind: str, beside: Path | None = None) -> Iterator[Store]:
     """Open a label store; a plain TIFF, PNG or NIfTI is first converted to a temporary one.
 
-    kind: how a plain file is read, "instances" or "binary"; a store knows its own.
+    kind: how a plain file is read, "instances" or "binary"; a store knows its own. beside: a store
+    that other machines see, too; they then see the temporary one, which lies next to it. What kills
+    leave there `remove_temporary` removes. None takes this machine's own folder for such things.
     """
     path = Path(path)
     if path.is_dir() or path.name == ROOT or not path.exists():
@@ -22,8 +25,26 @@ def open_labels(path: Path, kind: str) -> Iterator[Store]:
     from overtile.images.opening import open_raw
 
     names = ["background", "foreground"]
-    with tempfile.TemporaryDirectory(prefix="overtile-") as folder:
+    prefix, parent = "overtile-", None
+    if beside is not None:
+        prefix, parent = _prefix(beside), beside.parent
+        parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as folder:
         store = Path(folder) / path.stem
         raw = open_raw(path)
         write_reference(raw, store, "", kind, names, [0, 1], None, raw.pixel_size_um)
         yield Store.open(store)
+
+
+def remove_temporary(beside: Path) -> None:
+    """Remove what killed runs have left next to a store that is finished now.
+
+    Not earlier: another run may still read its own, until it is refused to write.
+    """
+    for entry in beside.parent.iterdir():
+        if entry.name.startswith(_prefix(beside)):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _prefix(beside: Path) -> str:
+    return f".{beside.name}-labels-"

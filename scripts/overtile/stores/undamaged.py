@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+import zarr
 
 from overtile.errors import InputError
-from overtile.geometry.spans import plan_blocks
-from overtile.stores.digest import digest_pixels
+from overtile.geometry.spans import Block, plan_blocks
+from overtile.stores.digest import digest_zeros
 from overtile.stores.journal import NAME as JOURNAL
 from overtile.stores.store import ROOT, Store
 
@@ -28,9 +29,10 @@ class Checked:
         try:
             pixels = np.asarray(self._array[index])
         except DECODER_ERRORS as error:
+            folder = self._path / self._array.store.root.name
             raise InputError(
-                f"{self._path}: has a damaged file in {self._array.path or self._array.store} "
-                f"({error}); {REMEDY}"
+                f"{self._path}: has a damaged file in {folder} ({error}); copy the store again, or "
+                f"delete its {ROOT} and that folder and make it again"
             ) from None
         if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
             starts = ", ".join(str(i.start or 0 if isinstance(i, slice) else i) for i in index[1:])
@@ -41,33 +43,41 @@ class Checked:
         return pixels
 
 
-def refuse_incomplete(image: Store) -> None:
-    """Raise InputError for a picture of which an array, a shard or its statistics are lost.
+def refuse_incomplete(store: Store) -> None:
+    """Raise InputError for a store of which an array, a shard or its statistics are lost.
 
     Zarr reads a shard that is not there as zeros, and writes none for zeros: only the journal of
     the store tells both apart. Without a journal a lost shard is not noticed. Costs one look per
     shard, of which there are some hundred.
     """
-    if not np.isfinite([*image.mean, *image.std]).all():
+    statistics = [store.attributes.get(name, []) for name in ("mean", "std")]
+    if not np.isfinite(statistics).all():
         raise InputError(
-            f"{image.path}: mean or standard deviation of its pixels is not a number; "
+            f"{store.path}: mean or standard deviation of its pixels is not a number; "
             "replace NaN and infinite pixels in the raw picture and ingest it again"
         )
-    recorded = _recorded_digests(image.path / JOURNAL)
-    for level in range(image.levels):
-        if not (image.path / str(level) / ROOT).exists():
-            raise InputError(f"{image.path}: its pyramid level {level} is missing; {REMEDY}")
-        array = image.level(level)
+    recorded = _recorded_digests(store.path / JOURNAL)
+    for level in range(store.levels):
+        if not (store.path / str(level) / ROOT).exists():
+            raise InputError(f"{store.path}: its pyramid level {level} is missing; {REMEDY}")
+        array = store.level(level)
         for block in plan_blocks(array.shape[-3:], array.shards[-3:]):
             place = ".".join(map(str, block.index))
-            leading = ["0"] * (array.ndim - 3)
-            shard = image.path.joinpath(str(level), "c", *leading, *map(str, block.index))
             digest = recorded.get(f"{level}/{place}")
-            if digest is None or (shard.exists() and shard.stat().st_size):
-                continue
-            shape = (*array.shape[:-3], *block.shape)
-            if digest != digest_pixels(np.broadcast_to(array.dtype.type(0), shape)):
-                raise InputError(f"{image.path}: its file {level}/c/{place} is lost; {REMEDY}")
+            if digest is not None and not is_on_disk(array, block, digest):
+                raise InputError(f"{store.path}: its file {level}/c/{place} is lost; {REMEDY}")
+
+
+def is_on_disk(array: zarr.Array, block: Block, digest: str) -> bool:
+    """Whether the shard of a block lies there, or is one of zeros, which Zarr does not write.
+
+    digest: of the block's pixels when it was written. Costs one look at the shard.
+    """
+    leading = ["0"] * (array.ndim - 3)
+    shard = Path(array.store.root).joinpath("c", *leading, *map(str, block.index))
+    if shard.exists() and shard.stat().st_size:
+        return True
+    return digest == digest_zeros((*array.shape[:-3], *block.shape), array.dtype)
 
 
 def _recorded_digests(journal: Path) -> dict[str, str]:

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote, urlsplit
 
 from overtile.errors import InputError
@@ -16,6 +17,9 @@ from overtile.stores.store import ROOT
 
 LAYERS = "neuroglancer.json"
 """Asked for inside a store, this file is made up: it lies nowhere."""
+
+PIECE_BYTES = 1 << 20
+"""Of a file that is sent, however large, so much is held at a time."""
 
 
 def neuroglancer_layers(store: Path, address: str) -> dict:
@@ -58,33 +62,41 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
     return start, stop
 
 
-def serve(folder: Path, port: int, viewer: str) -> "StoreServer":
-    """Serve the stores in a folder to this machine alone, once `serve_forever` is called.
+def serve(store: Path, port: int, viewer: str) -> "StoreServer":
+    """Serve one store, nothing beside it, to this machine alone, once `serve_forever` is called.
 
-    port: 0 takes a free one. viewer: the address of a viewer, whose pages may read the stores; no
+    port: 0 takes a free one. viewer: the address of a viewer, whose pages may read the store; no
     other page can. Each request is answered as the files are then: results of a model appear when
     it ends. Raises InputError if the port is taken.
     """
     parts = urlsplit(viewer)
     try:
-        return StoreServer(Path(folder).resolve(), port, f"{parts.scheme}://{parts.netloc}")
+        return StoreServer(Path(store).resolve(), port, f"{parts.scheme}://{parts.netloc}")
     except (OSError, OverflowError) as error:
         raise InputError(f"--port: {port} cannot be had ({error}); choose another one") from None
 
 
 class StoreServer(ThreadingHTTPServer):
-    """An HTTP server of one folder; viewer: the origin that may read it."""
+    """An HTTP server of one store; viewer: the origin that may read it."""
 
     daemon_threads = True
 
-    def __init__(self, folder: Path, port: int, viewer: str):
-        self.folder, self.viewer = folder, viewer
+    def __init__(self, store: Path, port: int, viewer: str):
+        self.store, self.viewer = store, viewer
         super().__init__(("127.0.0.1", port), _Handler)
 
     @property
     def address(self) -> str:
-        """The address of the folder."""
-        return f"http://127.0.0.1:{self.server_port}"
+        """The address of the store, which ends in its name, as viewers show it."""
+        return f"http://127.0.0.1:{self.server_port}/{quote(self.store.name)}"
+
+    def is_called(self, host: str | None) -> bool:
+        """Whether a request's Host is this machine's.
+
+        Another name may be one that a page made point here, to read what only viewers may.
+        """
+        names = ("127.0.0.1", "localhost")
+        return host in (*names, *(f"{name}:{self.server_port}" for name in names))
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -92,41 +104,66 @@ class _Handler(SimpleHTTPRequestHandler):
     server: StoreServer
 
     def __init__(self, request, client_address, server: StoreServer):
-        super().__init__(request, client_address, server, directory=str(server.folder))
+        super().__init__(request, client_address, server, directory=str(server.store.parent))
 
     def do_OPTIONS(self) -> None:
         """Tell a browser that ranges may be asked for."""
         self._start(HTTPStatus.NO_CONTENT, 0)
 
-    def send_head(self) -> BytesIO | None:
+    def send_head(self) -> BinaryIO | None:
         """Answer with a file or a part of it; folders are not listed."""
-        path = Path(self.translate_path(self.path))
-        if path.name == LAYERS and (path.parent / ROOT).is_file():
-            inside = quote(path.parent.relative_to(self.server.folder).as_posix())
-            layers = neuroglancer_layers(path.parent, f"{self.server.address}/{inside}")
-            return self._send(json.dumps(layers).encode(), HTTPStatus.OK)
-        if not path.is_file():
-            self._start(HTTPStatus.NOT_FOUND, 0)
+        if not self.server.is_called(self.headers["Host"]):
+            self._start(HTTPStatus.FORBIDDEN, 0)
             return None
+        path = Path(self.translate_path(self.path))
+        try:
+            if path.name == LAYERS and self._is_served(path.with_name(ROOT)):
+                return self._send_layers(path.parent)
+            if self._is_served(path):
+                return self._send_file(path)
+        except (OSError, ValueError):  # a path too long, or with characters that no file has
+            pass
+        self._start(HTTPStatus.NOT_FOUND, 0)
+        return None
+
+    def _is_served(self, path: Path) -> bool:
+        """Whether it is a file of the store; where a link leads out of it, it is not."""
+        return path.resolve().is_relative_to(self.server.store) and path.is_file()
+
+    def _send_layers(self, store: Path) -> BinaryIO:
+        inside = quote(store.relative_to(self.server.store).as_posix())
+        address = f"{self.server.address}/{inside}".removesuffix("/.")
+        content = json.dumps(neuroglancer_layers(store, address)).encode()
+        self._start(HTTPStatus.OK, len(content))
+        return BytesIO(content)
+
+    def _send_file(self, path: Path) -> BinaryIO | None:
+        file = open(path, "rb")  # noqa: SIM115  (closed by who sends it)
         size = path.stat().st_size
         try:
             part = byte_range(self.headers["Range"], size)
         except ValueError:
+            file.close()
             self._start(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, 0, f"bytes */{size}")
             return None
-        start, stop = part or (0, size)
-        with open(path, "rb") as file:
-            file.seek(start)
-            found = file.read(stop - start)
         if part is None:
-            return self._send(found, HTTPStatus.OK)
-        return self._send(found, HTTPStatus.PARTIAL_CONTENT, f"bytes {start}-{stop - 1}/{size}")
+            self._start(HTTPStatus.OK, size)
+            return file
+        start, stop = part
+        file.seek(start)
+        content_range = f"bytes {start}-{stop - 1}/{size}"
+        self._start(HTTPStatus.PARTIAL_CONTENT, stop - start, content_range)
+        return file
 
-    def _send(self, content: bytes, status: HTTPStatus, content_range: str = "") -> BytesIO:
-        self._start(status, len(content), content_range)
-        return BytesIO(content)
+    def copyfile(self, source: BinaryIO, outputfile: BinaryIO) -> None:
+        """Send as many bytes as were announced, in pieces."""
+        left = self._length
+        while piece := source.read(min(left, PIECE_BYTES)):
+            outputfile.write(piece)
+            left -= len(piece)
 
     def _start(self, status: HTTPStatus, length: int, content_range: str = "") -> None:
+        self._length = length
         self.send_response(status)
         self.send_header("Content-Length", str(length))
         self.send_header("Accept-Ranges", "bytes")

@@ -12,6 +12,7 @@ import zarr
 
 from overtile.geometry.spans import Block
 from overtile.stores.digest import digest_of
+from overtile.stores.journal import NAME as JOURNAL
 from overtile.stores.journal import Journal
 from overtile.stores.writer import StoreWriter
 
@@ -58,5 +59,11 @@ class WorkStore:
 
 def remove_work(folder: Path) -> None:
     """Remove what was left for later stages, if there is anything."""
-    if Journal.holder(folder / NAME) == NAME:
-        shutil.rmtree(folder / NAME)
+    work = folder / NAME
+    if Journal.holder(work) == NAME:
+        for stage in work.glob("*/"):
+            shutil.rmtree(stage)
+        # Last, so that after a kill the folder is still known as one of ours.
+        (work / JOURNAL).unlink()
+    if work.is_dir() and not any(work.iterdir()):
+        work.rmdir()

@@ -1,13 +1,10 @@
 """Write a store block by block: resumable, committed last, digested."""
 
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import numpy as np
 import zarr
@@ -17,22 +14,16 @@ from overtile.geometry.spans import Block, plan_blocks
 from overtile.progress import progress
 from overtile.stores.digest import digest_of_digests, digest_pixels
 from overtile.stores.files import say_if_full, write_json
-from overtile.stores.journal import Journal
+from overtile.stores.journal import BEGUN, Journal
 from overtile.stores.layout import chunk_and_shard
+from overtile.stores.scheduling import write_in_threads, write_on_cluster
 from overtile.stores.store import ROOT, store_path
+from overtile.stores.undamaged import is_on_disk
 
 if TYPE_CHECKING:
     import distributed
 
 Compute = Callable[[Block], tuple[np.ndarray, dict]]
-
-ONE_BLOCK = "block"
-"""What each worker of a cluster offers once, so that it has one block at a time."""
-
-BLOCKS_AHEAD = 64
-"""Blocks that Dask's threads are given at a time, so that the graph stays small for any number."""
-
-SECONDS_WITHOUT_WORKERS = 3600
 
 INSIDE = {"labels", "classes", "work"}
 """Stores that may lie inside another one and are left alone by it."""
@@ -46,7 +37,7 @@ def claim(path: Path, holds: str) -> None:
     """
     path.mkdir(parents=True, exist_ok=True)
     found = Journal.holder(path)
-    strangers = sorted({entry.name for entry in path.iterdir()} - INSIDE)
+    strangers = sorted({entry.name for entry in path.iterdir()} - INSIDE - {BEGUN})
     if found is None and strangers:
         raise InputError(
             f"{path}: has files that are not of a store ({strangers[0]}); choose another folder"
@@ -106,7 +97,7 @@ class StoreWriter:
                     chunks=(1,) * len(extra) + chunk,
                     shards=extra + shard,
                     dtype=dtype,
-                    compressors=zarr.codecs.ZstdCodec(level=1),
+                    compressors=zarr.codecs.ZstdCodec(level=1, checksum=True),
                     dimension_names=list(axes),
                 )
         self._arrays[name] = array
@@ -133,7 +124,7 @@ class StoreWriter:
         workers: int = 1,
         client: "distributed.Client | None" = None,
     ) -> None:
-        """Compute and write every block that no earlier try has finished.
+        """Compute and write every block that no earlier try has finished, or whose shard is lost.
 
         compute: gives a block's pixels and a record for the journal. Dask runs `workers` blocks at
         once in threads, so that reading, computing and writing overlap; with one worker blocks run
@@ -141,7 +132,7 @@ class StoreWriter:
         is then sent to them, and they must see the store's folder.
         """
         blocks = self.blocks(name)
-        todo = [b for b in blocks if self._journal.get(_entry(name, b)) is None]
+        todo = [block for block in blocks if not self._is_done(name, block)]
         write = partial(write_block, self._arrays[name], self._journal.refuse_others, compute)
         with progress(len(blocks), label, start=len(blocks) - len(todo)) as advance:
 
@@ -150,12 +141,16 @@ class StoreWriter:
                 advance()
 
             if client is not None:
-                _fill_on_cluster(client, write, todo, note)
+                write_on_cluster(client, write, todo, note)
             elif workers == 1 or len(todo) < 2:
                 for block in todo:
                     note(block, write(block))
             else:
-                _fill_in_threads(workers, write, todo, note)
+                write_in_threads(workers, write, todo, note)
+
+    def _is_done(self, name: str, block: Block) -> bool:
+        record = self._journal.get(_entry(name, block))
+        return record is not None and is_on_disk(self._arrays[name], block, record["sha256"])
 
     def records(self, name: str) -> list[dict]:
         """The journal's records of all blocks of an array, in raster order."""
@@ -198,93 +193,3 @@ def write_block(
     with say_if_full(Path(array.store.root).parent):
         array[(..., *block.slices)] = pixels
     return {"sha256": digest_pixels(pixels), **record}
-
-
-def _fill_in_threads(
-    workers: int,
-    write: Callable[[Block], dict],
-    todo: Sequence[Block],
-    note: Callable[[Block, dict], None],
-) -> None:
-    """Let threads write blocks, and note each as it ends."""
-    from dask.threaded import get
-
-    def step(block: Block) -> None:
-        note(block, write(block))
-
-    for start in range(0, len(todo), BLOCKS_AHEAD):
-        graph = {n: (step, block) for n, block in enumerate(todo[start : start + BLOCKS_AHEAD])}
-        get(graph, list(graph), num_workers=workers)
-
-
-def _fill_on_cluster(
-    client: "distributed.Client",
-    write: Callable[[Block], dict],
-    todo: Sequence[Block],
-    note: Callable[[Block, dict], None],
-) -> None:
-    """Let a cluster's workers write blocks, one each at a time, and note each as it ends.
-
-    A worker that is lost has its block given to another one. No worker has a second block waiting:
-    a kill could cost both, and a block would be blamed for the death of a worker that never began
-    it. Raises InputError for a block that loses worker after worker, and if none is left for an
-    hour.
-    """
-    from distributed import KilledWorker, wait
-
-    work = _share(client, write)
-    waiting = iter(todo)
-    running: dict[distributed.Future, Block] = {}
-    while True:
-        free = max(1, _count_workers(client)) - len(running)
-        for block in islice(waiting, max(0, free)):
-            future = client.submit(work, block, pure=False, resources={ONE_BLOCK: 1})
-            running[future] = block
-        if not running:
-            return
-        try:
-            ended = wait(list(running), SECONDS_WITHOUT_WORKERS, return_when="FIRST_COMPLETED").done
-        except TimeoutError:
-            if _count_workers(client):
-                continue
-            raise InputError(
-                f"no worker left for {SECONDS_WITHOUT_WORKERS} s; look at squeue, then run again: "
-                "finished blocks are kept"
-            ) from None
-        for future in ended:
-            block = running.pop(future)
-            try:
-                note(block, future.result())
-            except KilledWorker as error:
-                raise InputError(
-                    f"block at {block.start} (z, y, x) px: {error.allowed_failures + 1} workers "
-                    "died of it, most likely for lack of memory; ask for more with --memory-gb, "
-                    "then run again: finished blocks are kept"
-                ) from None
-
-
-def _count_workers(client: "distributed.Client") -> int:
-    return len(client.cluster.scheduler_info["workers"])
-
-
-def _share(client: "distributed.Client", write: Callable[[Block], dict]) -> Callable[[Block], dict]:
-    """Send `write` once to each worker, and to each that comes later; return a short way to it.
-
-    It may hold a mask of many MB, too much to travel with every block.
-    """
-    from distributed import WorkerPlugin, get_worker
-
-    name_of_work = f"overtile-{uuid4()}"
-
-    class Work(WorkerPlugin):
-        name = name_of_work
-
-        def setup(self, worker) -> None:
-            self.write = write
-
-        def teardown(self, worker) -> None:
-            # A worker without its scheduler must not go on writing: another run may have begun.
-            os._exit(0)
-
-    client.register_plugin(Work())
-    return lambda block: get_worker().plugins[name_of_work].write(block)

@@ -1,0 +1,41 @@
+"""Plain pictures as label stores: where the temporary store lies, and that nothing stays."""
+
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+
+from overtile.stores.plain import open_labels, remove_temporary
+
+
+@pytest.fixture
+def cells(tmp_path):
+    """A plain picture of two cells."""
+    tifffile.imwrite(tmp_path / "cells.tif", np.array([[0, 4, 4, 0, 6]], dtype=np.uint16))
+    return tmp_path / "cells.tif"
+
+
+def test_beside_a_store_lies_a_temporary_one_that_is_gone_afterwards(cells, tmp_path):
+    beside = tmp_path / "new" / "p.ome.zarr"
+    with open_labels(cells, "binary", beside) as store:
+        assert store.path.resolve().is_relative_to(beside.parent)
+        assert store.array[0, 0].tolist() == [0, 1, 1, 0, 2]
+        assert not beside.exists()
+    assert not list(beside.parent.iterdir())
+
+
+def test_what_a_kill_has_left_is_removed_and_nothing_of_another_store(cells, tmp_path):
+    beside, other = tmp_path / "p.ome.zarr", tmp_path / "p.ome.zarr-2"
+    kept = {cells, tmp_path / "p.ome.zarr.mask"}
+    (tmp_path / "p.ome.zarr.mask").mkdir()
+    for store in (beside, beside, other):
+        with open_labels(cells, "binary", store) as made:
+            # As a kill leaves it.
+            killed = made.path.parent.with_name(f"{made.path.parent.name}x")
+            shutil.copytree(made.path.parent, killed)
+            if store == other:
+                kept.add(killed)
+    assert len(list(tmp_path.iterdir())) == 5
+    remove_temporary(beside)
+    assert set(tmp_path.iterdir()) == kept
