@@ -33,6 +33,7 @@ def run(args):
     """Compare the two block by block and write the scores."""
     from overtile.errors import InputError
     from overtile.evaluation.compare import compare
+    from overtile.stores.digest import digest_file
     from overtile.stores.files import write_json
     from overtile.stores.plain import open_labels
 
@@ -44,6 +45,7 @@ def run(args):
     ):
         scores = compare(reference, segmentation, args.iou_threshold)
     write_json(args.scores, {"slide": args.slide, "model": args.model_name, **scores})
+    return {"content": digest_file(args.scores)}
 
 
 def main(arguments=None):

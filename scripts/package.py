@@ -26,9 +26,10 @@ def run(args):
 
     if args.folds:
         write_package(read_plan(args.plan), args.folds, args.package)
-        return {}
+        return {"content": digest_file(args.package / "plan.yaml")}
     source = copy_package(args.adopt, args.package, args.plan)
-    return {"inputs": {str(source.resolve()): digest_file(source)}}
+    inputs = {str(source.resolve()): digest_file(source)}
+    return {"content": digest_file(args.package / "plan.yaml"), "inputs": inputs}
 
 
 def main(arguments=None):

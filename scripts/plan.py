@@ -44,6 +44,7 @@ def build_parser():
 def run(args):
     """Look at the training slides and write the plan."""
     from overtile.errors import InputError
+    from overtile.stores.digest import digest_file
     from overtile.stores.files import read_yaml, write_yaml
     from overtile.stores.store import Store, labels_of
     from overtile.training.plan import make_plan
@@ -61,6 +62,7 @@ def run(args):
         raise InputError(f"--groups: {len(groups)} groups for {len(train)} slides; give as many")
     labels = labels_of([*train, *validation], args.labels)
     write_yaml(args.plan, make_plan(train, validation, labels, groups, settings))
+    return {"content": digest_file(args.plan)}
 
 
 def main(arguments=None):

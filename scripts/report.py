@@ -50,6 +50,7 @@ def run(args):
     from overtile.reporting.inputs import load_archive
     from overtile.reporting.models import read_model
     from overtile.reporting.table import as_tsv
+    from overtile.stores.digest import digest_file
     from overtile.stores.files import write_text
 
     models = [read_model(folder) for folder in args.models]
@@ -66,6 +67,7 @@ def run(args):
     write_text(args.report, page)
     print(f"report: {args.report}")
     print(headline_text(archive))
+    return {"content": digest_file(args.report)}
 
 
 def main(arguments=None):

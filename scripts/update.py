@@ -4,6 +4,8 @@ import sys
 
 from overtile import cli
 
+LOCK = ".snakemake/update.lock"
+
 
 def build_parser():
     """Command line of this step."""
@@ -40,13 +42,19 @@ def run(args):
     workflow = args.snakefile or Path(__file__).resolve().parents[1] / "Snakefile"
     snakemake = [sys.executable, "-m", "snakemake", *args.snakemake]
     snakemake += ["--snakefile", str(workflow), "--directory", str(folder)]
-    with alone(folder / ".snakemake" / "update.lock") as held:
+    with alone(folder / LOCK) as held:
         for process in processes_in(folder, "snakemake"):
             raise StillRunning(
                 f"{folder}: a run that was started by hand is still going on, process {process}; "
                 "nothing to do but wait"
             )
         # Not before it is known that nobody relies on Snakemake's own lock.
+        for process in processes_in(folder, "snakemake", or_hidden=held.was_killed):
+            raise StillRunning(
+                f"{folder}: the last run was killed, and a snakemake whose folder this user may "
+                f"not see may be at work here, process {process}; wait until it has ended, or make "
+                f"sure that it is not, call snakemake --unlock and remove {folder / LOCK}"
+            )
         unlocked = held.run([*snakemake, "--unlock"]) if held.was_killed else 0
         code = unlocked or held.run([*snakemake, "--rerun-incomplete"])
         if code >= 0 and not unlocked:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from overtile.provenance import read_runs
+from overtile.reporting.made import walk_results
 from overtile.stores.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,6 +152,63 @@ def test_a_run_says_command_code_versions_and_times(graph):
     versions = [graph[library] for library in ids(tool["softwareRequirements"])]
     assert {"python", "torch", "numpy", "zarr"} <= {library["name"] for library in versions}
     assert all(library["softwareVersion"] for library in versions)
+
+
+def test_title_and_licence_may_begin_with_a_dash(done, results, tmp_path):
+    crate = tmp_path / "crate.json"
+    done("crate", *flags(results), "--crate", crate, "--title=-draft", "--licence=-none")
+    (root,) = (one for one in json.loads(crate.read_text())["@graph"] if one["@id"] == "./")
+    assert (root["name"], root["license"]) == ("-draft", "-none")
+
+
+def test_a_sheet_needs_no_column_split(done, results, tmp_path):
+    sheet, crate = tmp_path / "slides.tsv", tmp_path / "crate.json"
+    sheet.write_text("slide\timage\na\ta.tif\n")
+    folder = shutil.copytree(results, tmp_path / "results")
+    done("crate", *flags(folder), "--sheet", sheet, "--crate", crate)
+    assert "slides/a.ome.zarr/" in crate.read_text()
+
+
+@pytest.fixture
+def trained(done, planned, packaged, tmp_path) -> Path:
+    """A result folder with a model of one fold that learnt a, b and c, and what is left over."""
+    folder = tmp_path / "results"
+    model = folder / "models" / "unet"
+    model.mkdir(parents=True)
+    shutil.copy(planned / "plan.yaml", model)
+    done(
+        *("package", "--plan", model / "plan.yaml", "--folds", packaged / "fold0"),
+        *("--package", model / "package", "--record", folder / "runs/package_model/unet.json"),
+    )
+    for fold in ("fold0", "fold1"):
+        shutil.copytree(packaged / "fold0", model / fold)
+    for slide, source in {"a": "a", "b": "b", "c": "c", "old": "a"}.items():
+        weights = folder / "weights" / "unet" / f"{slide}.zarr"
+        shutil.copytree(planned / f"{source}.zarr", weights)
+    return folder
+
+
+def test_folds_and_slides_that_plan_or_sheet_no_longer_have_are_left_out(trained):
+    made = {m.path: m for m in walk_results(trained, ["c", "a", "old"], ["unet"], read_runs)}
+    maps = ["weights/unet/c.zarr/", "weights/unet/a.zarr/"]
+    fold = "models/unet/fold0/"
+    assert list(made) == ["models/unet/plan.yaml", *maps, fold, "models/unet/package/"]
+    slides = ["slides/c.ome.zarr/", "slides/a.ome.zarr/"]
+    assert list(made["models/unet/plan.yaml"].parts) == slides
+    assert list(made[fold].parts) == ["models/unet/plan.yaml", *slides, *maps]
+    assert list(made["models/unet/package/"].parts) == ["models/unet/plan.yaml", fold]
+
+
+def test_a_record_in_a_file_of_its_own_speaks_for_one_content_only(trained):
+    def runs_of_package():
+        made = {m.path: m for m in walk_results(trained, ["a"], ["unet"], read_runs)}
+        return made["models/unet/package/"].runs
+
+    (run,) = runs_of_package()
+    assert run["script"] == "package.py"
+    with (trained / "models/unet/package/plan.yaml").open("a") as file:
+        file.write("# edited\n")
+    assert runs_of_package() == []
 
 
 def test_describing_again_gives_the_same_bytes(done, results):

@@ -23,17 +23,9 @@ from overtile.inference.seams import seam_score
 from overtile.stores.ingest import write_picture
 from overtile.stores.pieces import whole
 from overtile.stores.store import Store
+from tests.contents import contents
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def contents(store: Path) -> dict[str, bytes]:
-    """Every file of a store but its journal, whose order is that of finishing."""
-    return {
-        str(f.relative_to(store)): f.read_bytes()
-        for f in sorted(store.rglob("*"))
-        if f.is_file() and f.name != "journal.jsonl"
-    }
 
 
 def test_a_prediction_killed_and_run_again_gives_the_bytes_of_an_undisturbed_one(

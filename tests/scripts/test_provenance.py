@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from hashlib import sha256
 
 from overtile.code_digest import code_digest
 from overtile.provenance import read_runs
@@ -76,7 +77,9 @@ def test_a_file_gets_a_record_only_where_one_is_asked_for(done, archive, tmp_pat
     done("evaluate", *flags, "--scores", tmp_path / "s.json")
     assert [path.name for path in tmp_path.iterdir()] == ["s.json"]
     done("evaluate", *flags, "--scores", tmp_path / "s.json", "--record", tmp_path / "run.json")
-    assert json.loads((tmp_path / "run.json").read_text())["script"] == "evaluate.py"
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert run["script"] == "evaluate.py"
+    assert run["content"] == sha256((tmp_path / "s.json").read_bytes()).hexdigest()
 
 
 def test_a_trained_fold_keeps_its_seconds_beside_its_runs(packaged, train_command, done, tmp_path):

@@ -1,12 +1,14 @@
 """The report step: its help, true runs on small stores, refusals."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
+ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "<script>alert(1)</script>"
 
 
@@ -123,6 +125,23 @@ def test_a_training_patch_shows_what_borders_weigh(small, model, tmp_path, done,
     assert other.stderr.count("\n") == 1
     assert step("report", *flags).returncode == 1
     assert not page.exists()
+
+
+def test_a_sheet_needs_no_split_and_a_title_may_begin_with_a_dash(small, done):
+    page, sheet = small / "plain.html", small / "plain.tsv"
+    sheet.write_text("slide\timage\nvolume\tvolume.tif\n")
+    flags = ("--report", page, "--slides", small / "slides", "--sheet", sheet)
+    done("report", *flags, "--title=-draft", "--table", small / "plain_scores.tsv")
+    assert "<title>-draft" in page.read_text()
+    assert "volume\tunet\tpredict only\t" in (small / "plain_scores.tsv").read_text()
+
+
+@pytest.mark.parametrize("rule", ["crate", "report", "ingest"])
+def test_a_flag_and_what_people_wrote_are_one_word_of_the_command(rule):
+    """Titles, licences and names of raw files may begin with a dash."""
+    text = (ROOT / "workflow" / "rules" / f"{rule}.smk").read_text()
+    flags = re.findall(r"--(?:title|licence|image|labels)(.)", text)
+    assert flags and set(flags) == {"="}
 
 
 def test_a_hostile_slide_name_stays_text(tmp_path, scores, done):

@@ -53,12 +53,12 @@ JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
-MinJobAge=600
+MinJobAge=3600
 KillWait=2
 OverTimeLimit=0
 InactiveLimit=0
 SlurmctldTimeout=30
-SlurmdTimeout=10
+SlurmdTimeout=30
 MessageTimeout=10
 MaxJobCount=20000
 GresTypes=gpu
@@ -242,19 +242,34 @@ def _parent(pid: int) -> int:
     return 0
 
 
+def clear_system_file(path: Path) -> str | None:
+    """Take away a link that stands where the cluster's file must be; return where it led.
+
+    A link to /dev/null or to nothing is to be put back; one to a file of these tests, left by
+    tests that were killed, is not: None. Raises RuntimeError if a SLURM of this machine is there.
+    """
+    if not os.path.lexists(path):
+        return None
+    target = os.readlink(path) if path.is_symlink() else ""
+    stale = target and path.is_file() and "ClusterName=overtile\n" in path.read_text()
+    unused = target and (not path.exists() or path.resolve() == Path("/dev/null"))
+    if not (stale or unused):
+        raise RuntimeError(f"{path} is there: this machine has a SLURM of its own")
+    path.unlink()
+    return None if stale else target
+
+
 @contextmanager
 def running_cluster(root: Path):
     """A cluster that `sbatch` and all others find by themselves, stopped at the end.
 
-    One at a time on a machine: another process waits.
+    One at a time on a machine: another process waits. What stood before is put back.
     """
     before = os.environ.get("SLURM_CONF")
     SYSTEM_FILE.parent.mkdir(exist_ok=True)
     with open(SYSTEM_FILE.with_name("overtile-tests.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if SYSTEM_FILE.exists() and not SYSTEM_FILE.is_symlink():
-            raise RuntimeError(f"{SYSTEM_FILE} is there: this machine has a SLURM of its own")
-        SYSTEM_FILE.unlink(missing_ok=True)
+        target = clear_system_file(SYSTEM_FILE)
         SYSTEM_FILE.symlink_to(root / "slurm.conf")
         os.environ["SLURM_CONF"] = str(root / "slurm.conf")
         cluster = Cluster(root)
@@ -264,6 +279,8 @@ def running_cluster(root: Path):
         finally:
             cluster.stop()
             SYSTEM_FILE.unlink(missing_ok=True)
+            if target is not None:
+                SYSTEM_FILE.symlink_to(target)
             os.environ.pop("SLURM_CONF")
             if before is not None:
                 os.environ["SLURM_CONF"] = before

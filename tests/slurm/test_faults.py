@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.cluster import NODES, call, until
-from tests.slurm.conftest import finish, on_slurm, start
+from tests.slurm.conftest import ROOT, finish, on_slurm, start
 
 SNAKEFILE = """
 JOB = "{python} job.py {{wildcards.name}} {{output}} {{resources.mem_mb}} {{resources.runtime}}"
@@ -112,7 +112,7 @@ def run(slurm, tmp_path_factory) -> tuple[list[dict], str, Path]:
         (folder / "cancelled.goes").touch()
         node = begun(folder, "stranded", process)["node"]
         slurm.kill_node(node)
-        until(lambda: slurm.nodes()[node].startswith("down"), 60, f"{node} is seen to be down")
+        until(lambda: slurm.nodes()[node].startswith("down"), 150, f"{node} is seen to be down")
         (folder / "stranded.goes").touch()
         slurm.start_node(node)
         said = finish(process, log, 600)
@@ -180,3 +180,38 @@ def test_a_job_on_a_node_that_goes_down_is_made_again_once(run):
 
 def test_no_output_is_written_by_two_jobs_at_once(run):
     assert list((run[2] / "clashes").iterdir()) == []
+
+
+TWO_TARGETS = """
+import sys
+sys.path.insert(0, "{lib}")
+from slurm_jobs import cancel_left_jobs
+
+onstart:
+    cancel_left_jobs(workflow)
+
+rule one:
+    output: "one"
+    shell: "touch one.began; until [ -e one.goes ]; do sleep 0.1; done; echo made >> {{output}}"
+
+rule two:
+    output: "two"
+    shell: "touch {{output}}"
+"""
+
+
+def test_a_second_run_in_the_same_folder_leaves_the_jobs_of_the_first_alone(slurm, tmp_path):
+    (tmp_path / "Snakefile").write_text(TWO_TARGETS.format(lib=ROOT / "workflow" / "lib"))
+    log, other_log = tmp_path / "first.txt", tmp_path / "second.txt"
+    first = start(on_slurm(tmp_path / "Snakefile", tmp_path, "one"), log)
+    try:
+        until((tmp_path / "one.began").exists, 120, "the first run's job begins")
+        second = start(on_slurm(tmp_path / "Snakefile", tmp_path, "two"), other_log)
+        said = finish(second, other_log, 300)
+        assert "another run in this folder is alive" in said
+        (tmp_path / "one.goes").touch()
+        assert "CANCELLED" not in finish(first, log, 300)
+    finally:
+        first.kill()
+        first.wait()
+    assert (tmp_path / "one").read_text() == "made\n"

@@ -5,14 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.contents import contents
 from tests.slurm.cluster import NODES, until
 from tests.slurm.conftest import ROOT
-
-
-def contents(store: Path) -> dict[str, bytes]:
-    """Every file of a store but its journal, whose order is that of finishing."""
-    files = [f for f in store.rglob("*") if f.is_file() and f.name != "journal.jsonl"]
-    return {str(f.relative_to(store)): f.read_bytes() for f in files}
 
 
 def test_two_nodes_of_which_one_loses_its_worker_write_the_bytes_of_one_process(

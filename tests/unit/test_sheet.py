@@ -239,6 +239,16 @@ def test_a_group_that_a_command_line_would_take_for_something_else_is_refused(sh
     assert f"group {group!r} of slide s is not allowed; begin it with anything but" in message
 
 
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\x1e", "\x85"])
+@pytest.mark.parametrize("column", ["image", "labels", "split", "group", "pixel_size_um", "mask"])
+def test_no_value_can_become_two_lines_of_a_file_of_arguments(sheet, tmp_path, column, mark):
+    value = f"a.tif{mark}--settings{mark}evil.yaml"
+    (tmp_path / "data" / value).touch()
+    row = {"slide": "s", "image": "a.tif", "labels": "b.tif", "mask": "b.tif", column: value}
+    message = refusal(sheet, "\t".join(row.values()), header="\t".join(row))
+    assert f"line 2: {column} {value!r} of slide s has a line break" in message
+
+
 @pytest.mark.parametrize("folder", ["config", "config/examples/isbi2012"])
 def test_every_shipped_sheet_is_valid_once_its_data_are_there(tmp_path, folder):
     path = ROOT / folder / "slides.tsv"

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from overtile.stores.store import Store
+from tests.contents import contents
 
 CONFIG = {
     "labels": {"kind": "instances", "classes": ["background", "nucleus"]},
@@ -150,16 +151,10 @@ def test_another_model_beside_the_first_leaves_the_first_alone(project):
     assert project.planned() == {}
 
 
-def files_of(results: Path) -> dict[str, bytes]:
+def files_of(results: Path) -> dict[str, dict[str, bytes]]:
     """All results that must not depend on what was killed."""
-    left_out = {"journal.jsonl", "effort.json", "checkpoint.pt", ".lock"}
-    return {
-        str(path.relative_to(results)): path.read_bytes()
-        for path in sorted(results.rglob("*"))
-        if path.is_file()
-        and path.name not in left_out
-        and path.relative_to(results).parts[0] in ("models", "probabilities", "scores", "slides")
-    }
+    parts = ("models", "probabilities", "scores", "slides")
+    return {part: contents(results / part) for part in parts}
 
 
 def kill_step(project, script: str, ready: Path) -> None:

@@ -92,6 +92,12 @@ def _check_row(where: str, row: Row, data: str) -> Row:
             f"{where}: slide name {row.slide!r} is not allowed; use letters, digits, '-', '_' and "
             "'.', beginning with a letter or digit, at most 80"
         )
+    for column, value in vars(row).items():
+        if len(value.splitlines()) > 1:
+            raise ValueError(
+                f"{where}: {column} {value!r} of slide {row.slide} has a line break, a form feed "
+                "or the like in it; remove it"
+            )
     if row.split not in SPLITS:
         raise ValueError(
             f"{where}: split {row.split!r} of slide {row.slide} is not allowed; "

@@ -31,7 +31,12 @@ def find_root(rules):
                 clone.repo.archive(file, commit)
             with tarfile.open(f"{part}/files.tar") as archive:
                 archive.extractall(f"{part}/root", filter="data")
-            os.replace(f"{part}/root", root)
+            try:
+                os.replace(f"{part}/root", root)
+            except OSError:
+                # Another first run, over the same cache, was faster.
+                if not root.exists():
+                    raise
     return root
 
 

@@ -24,7 +24,8 @@ rule write_crate:
         code=code_digest("crate.py"),
         script=script("crate.py"),
         results=lambda wildcards, output: str(Path(output.crate).parent),
-        snakefile=lambda wildcards, input: os.path.relpath(ROOT / "Snakefile"),
+        # A Path, as the script's.
+        snakefile=Path(os.path.relpath(ROOT / "Snakefile")),
         config=yaml.safe_dump(dict(config)),
         models=" ".join(MODELS),
         title=config["title"],
@@ -34,6 +35,6 @@ rule write_crate:
         "printf %s {params.config:q} > {output.config:q} && "
         "python {params.script:q} --results {params.results:q} --crate {output.crate:q}"
         " --sheet {input.sheet:q} --models {params.models} --snakefile {params.snakefile:q}"
-        " --config {output.config:q} --title {params.title:q} --licence {params.licence:q}"
+        " --config {output.config:q} --title={params.title:q} --licence={params.licence:q}"
         " --snakemake {params.snakemake}"
         " 2>&1 | tee {log:q}"

@@ -17,8 +17,7 @@ rule evaluate_slide:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: attempt
-        * minutes(wildcards.slide, 2, per_gb=60),
+        runtime=minutes(2, per_gb=60),
     params:
         code=code_digest("evaluate.py"),
         script=script("evaluate.py"),

@@ -13,8 +13,7 @@ rule export_outlines:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: attempt
-        * minutes(wildcards.slide, 2, per_gb=60),
+        runtime=minutes(2, per_gb=60),
     params:
         code=code_digest("export.py"),
         script=script("export.py"),
@@ -38,8 +37,7 @@ rule export_tiff:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: attempt
-        * minutes(wildcards.slide, 2, per_gb=60),
+        runtime=minutes(2, per_gb=60),
     params:
         code=code_digest("export.py"),
         script=script("export.py"),

@@ -15,14 +15,13 @@ rule ingest_image:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: attempt
-        * minutes(wildcards.slide, 2, per_gb=20),
+        runtime=minutes(2, per_gb=20),
     params:
         code=code_digest("ingest.py"),
         script=script("ingest.py"),
         pixel_size=lambda wildcards: pixel_size_flags(wildcards.slide),
     shell:
-        "python {params.script:q} --image {input:q} --store {output:q} {params.pixel_size}"
+        "python {params.script:q} --image={input:q} --store {output:q} {params.pixel_size}"
         " 2>&1 | tee {log:q}"
 
 
@@ -44,8 +43,7 @@ rule ingest_labels:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: attempt
-        * minutes(wildcards.slide, 2, per_gb=20),
+        runtime=minutes(2, per_gb=20),
     params:
         code=code_digest("ingest.py"),
         script=script("ingest.py"),
@@ -54,6 +52,6 @@ rule ingest_labels:
         values=flags("--values", config["labels"]["values"]),
         ignore=flags("--ignore", config["labels"]["ignore"]),
     shell:
-        "python {params.script:q} --labels {input.labels:q} --store {output:q}"
+        "python {params.script:q} --labels={input.labels:q} --store {output:q}"
         " --kind {params.kind} {params.classes} {params.values} {params.ignore}"
         " 2>&1 | tee {log:q}"

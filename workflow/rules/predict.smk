@@ -20,10 +20,7 @@ rule predict_probabilities:
         mem_mb=lambda wildcards, attempt: round(
             1000 * config["prediction"]["memory_gb"] * (1 + attempt)
         ),
-        runtime=lambda wildcards, attempt: attempt
-        * minutes(
-            wildcards.slide, 3, per_gb=120 if config["device"] != "cpu" else 1200
-        ),
+        runtime=minutes(3, per_gb=120 if config["device"] != "cpu" else 1200),
     params:
         code=code_digest("predict.py"),
         script=script("predict.py"),

@@ -51,6 +51,6 @@ rule write_report:
     shell:
         "python {params.script:q} --scores {params.scores:q} --sheet {input.sheet:q}"
         " --slides {params.slides:q} --models {params.models:q}"
-        " --weights {input.weights:q} --targets {input.targets:q} --title {params.title:q}"
+        " --weights {input.weights:q} --targets {input.targets:q} --title={params.title:q}"
         " --report {output.report:q} --table {output.table:q} --record {log.run:q}"
         " 2>&1 | tee {log.text:q}"

@@ -16,8 +16,7 @@ rule segment_objects:
     threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: attempt
-        * minutes(wildcards.slide, 2, per_gb=60),
+        runtime=minutes(2, per_gb=60),
     params:
         code=code_digest("segment.py"),
         script=script("segment.py"),

@@ -15,8 +15,7 @@ rule separate_labels:
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: attempt
-        * minutes(wildcards.slide, 2, per_gb=60),
+        runtime=minutes(2, per_gb=60),
     params:
         code=code_digest("separate.py"),
         script=script("separate.py"),

@@ -16,8 +16,7 @@ rule weigh_borders:
     threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
-        runtime=lambda wildcards, attempt: attempt
-        * minutes(wildcards.slide, 2, per_gb=60),
+        runtime=minutes(2, per_gb=60),
     params:
         code=code_digest("weigh.py"),
         script=script("weigh.py"),

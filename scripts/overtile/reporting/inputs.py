@@ -173,10 +173,10 @@ def _number(value: object) -> float | None:
 
 
 def read_sheet(path: Path) -> list[Slide]:
-    """Slides of a TSV with at least the columns slide and split, in its order."""
+    """Slides of a TSV with at least the column slide, in its order."""
     slides: dict[str, Slide] = {}
     for row in _sheet_rows(path):
-        name, split = row["slide"], row["split"] or PREDICT_ONLY
+        name, split = row["slide"], row.get("split") or PREDICT_ONLY
         if split not in SPLITS:
             raise InputError(
                 f"{path}: slide {name} has split {split!r}; allowed: train, val, test, or empty"
@@ -197,9 +197,8 @@ def _sheet_rows(path: Path) -> list[dict[str, str]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a sheet of slides ({error}); save it as TSV") from None
     header = [name.strip() for name in lines[0]] if lines else []
-    missing = {"slide", "split"} - set(header)
-    if missing:
-        raise InputError(f"{path}: has no column {', '.join(sorted(missing))}; save it as TSV")
+    if "slide" not in header:
+        raise InputError(f"{path}: has no column slide; save it as TSV")
     rows = []
     for number, line in enumerate(lines[1:], start=2):
         cells = [cell.strip() for cell in line]

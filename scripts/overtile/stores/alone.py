@@ -18,6 +18,8 @@ from typing import TextIO
 
 from overtile.errors import InputError
 
+PROC = Path("/proc")
+
 EXIT_STILL_RUNNING = 75
 """EX_TEMPFAIL of sysexits.h: nothing is wrong, try again later."""
 
@@ -92,21 +94,38 @@ def _holder(file: TextIO) -> str:
         return "a run is still going on, which has just begun"
 
 
-def processes_in(folder: Path, program: str) -> list[int]:
-    """Processes of this machine that run a program in a folder, as far as this user may see.
+def processes_in(folder: Path, program: str, or_hidden: bool = False) -> list[int]:
+    """Other processes of this machine that run a program in a folder.
 
-    A program by its file's name, also as the module or script that another one runs. None where
-    the system has no /proc.
+    program: name of its file, or of the module or script that Python runs. or_hidden: also those
+    whose folder this user may not see, which may be this one. None where the system has no /proc.
     """
-    entries = Path("/proc").glob("[0-9]*")
-    return [int(entry.name) for entry in entries if _runs(entry, program, folder)]
+    entries = [entry for entry in PROC.glob("[0-9]*") if entry.name != str(os.getpid())]
+    return [int(e.name) for e in entries if _program(e) == program and _is_in(e, folder, or_hidden)]
 
 
-def _runs(entry: Path, program: str, folder: Path) -> bool:
+def _is_in(entry: Path, folder: Path, if_hidden: bool) -> bool:
     try:
-        words = (entry / "cmdline").read_text(errors="replace").split("\0")
-        return any(Path(word).name == program for word in words[:4]) and (
-            (entry / "cwd").resolve(strict=True) == folder
-        )
-    except OSError:  # it has ended, or is somebody else's
+        # The same folder, not the same path: a container may know it by another one.
+        return (entry / "cwd").samefile(folder)
+    except PermissionError:  # it is another user's, or in a container
+        return if_hidden
+    except OSError:  # it has ended
         return False
+
+
+def _program(entry: Path) -> str:
+    """The name of what a process runs; of Python the module's or script's."""
+    try:
+        words = iter((entry / "cmdline").read_text(errors="replace").split("\0"))
+    except OSError:  # it has ended
+        return ""
+    first = Path(next(words)).name
+    if not first.startswith("python"):
+        return first
+    for word in words:
+        if word in ("-W", "-X"):  # have a value
+            next(words, None)
+        elif not word.startswith("-"):
+            return Path(word).name
+    return ""

@@ -1,0 +1,134 @@
+"""Which slides share a job, by dry runs: no SLURM is asked."""
+
+import re
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.slurm.cluster import clear_system_file
+from tests.slurm.conftest import ROOT, on_slurm
+from tests.workflow.conftest import environment
+from tests.workflow.test_reruns import CONFIG
+
+CONSUMER = ROOT / "tests" / "workflow" / "consumer"
+MEMBERS = 50
+"""Of a group in the shipped profile."""
+
+HOURS = 6
+"""That a group asks for at most, as docs/slurm.md says."""
+
+
+def groups(folder: Path, snakefile: Path, *flags: str) -> dict[str, list[dict[str, str]]]:
+    """Members of each group that would be submitted: rule, slide and runtime."""
+    command = on_slurm(snakefile, folder, "--dry-run", *flags)
+    result = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=folder)
+    said = result.stdout + result.stderr
+    assert result.returncode == 0, said
+    found = {}
+    for part in re.split(r"Group job (?=\S+ \(jobs)", said)[1:]:
+        members = re.findall(
+            r"^    rule (\w+):.*?wildcards: (.*?)\n.*?runtime=(\d+)", part, re.M | re.S
+        )
+        found[part.split(" ", 1)[0]] = [
+            {"rule": rule, "minutes": minutes, **dict(w.split("=") for w in wildcards.split(", "))}
+            for rule, wildcards, minutes in members
+        ]
+    return found
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """Make an archive of labelled pictures of some bytes; nothing is ever run."""
+
+    def make(sizes: list[int], **config) -> tuple:
+        lines = ["slide\timage\tlabels\tsplit"]
+        for number, size in enumerate(sizes):
+            with open(tmp_path / f"s{number}.png", "wb") as file:
+                file.truncate(size)
+            split = "train" if number == 0 else "val" if number == 1 else ""
+            lines.append(f"s{number}\ts{number}.png\ts{number}.png\t{split}")
+        (tmp_path / "slides.tsv").write_text("\n".join(lines) + "\n")
+        values = CONFIG | {"slides": "slides.tsv", "data": "."} | config
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+        return tmp_path, ROOT / "Snakefile", "--configfile", str(tmp_path / "config.yaml")
+
+    return make
+
+
+def test_steps_of_a_large_slide_share_one_job_of_each_stage_for_each_model(archive):
+    models = dict.fromkeys(("unet", "big"), CONFIG["models"]["tiny"])
+    found = groups(*archive([10, 10, 10**8], models=models))
+    large = {name: {m["rule"] for m in members} for name, members in found.items() if "s2" in name}
+    assert large == {
+        "ingest_s2": {"ingest_image", "ingest_labels"},
+        **{f"predict_s2_{model}": {"predict_probabilities"} for model in models},
+        **{f"measure_s2_{model}": {"segment_objects", "evaluate_slide"} for model in models},
+    }
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_no_shared_job_asks_for_more_than_some_hours(archive, device):
+    found = groups(*archive([10, 10**6, 2 * 10**6, 2 * 10**7, 10**8, 10**9], device=device))
+    for stage in ("ingest", "weigh", "predict", "measure"):
+        slides = Counter()
+        for member in found[stage]:
+            slides[member["slide"]] += int(member["minutes"])
+        assert slides["s0"] > 0
+        assert MEMBERS * max(slides.values()) <= 60 * HOURS
+
+
+def test_larger_slides_share_no_job_where_no_gpu_predicts(archive):
+    found = groups(*archive([2 * 10**7] * 3, device="cpu"))
+    assert {name for name in found if name.startswith("predict")} == {
+        f"predict_s{number}_tiny" for number in range(3)
+    }
+
+
+@pytest.mark.parametrize(
+    ("log", "alone"),
+    [
+        ("ingest_image/two", "ingest_two"),
+        ("ingest_labels/two", "ingest_two"),
+        ("separate_labels/2d_1px/one", "ingest_one"),
+        ("weigh_borders/tiny/one", "weigh_one_tiny"),
+        ("segment_objects/tiny/two", "measure_two_tiny"),
+        ("evaluate_slide/tiny/two", "measure_two_tiny"),
+    ],
+)
+def test_a_slide_that_was_begun_and_did_not_end_comes_alone_also_in_a_module(log, alone, tmp_path):
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(b"small")
+    rows = ["one\t0.png\t0.png\ttrain", "two\t1.png\t1.png\t", "three\t2.png\t\t"]
+    (tmp_path / "slides.tsv").write_text("\n".join(["slide\timage\tlabels\tsplit", *rows]) + "\n")
+    text = (CONSUMER / "config.yaml").read_text()
+    text = text.replace("../../../Snakefile", str(ROOT / "Snakefile"))
+    (tmp_path / "config.yaml").write_text(text)
+    (tmp_path / "Snakefile").write_text((CONSUMER / "Snakefile").read_text())
+    path = tmp_path / "cells" / "logs" / f"{log}.log"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    found = groups(tmp_path, tmp_path / "Snakefile")
+    assert set(found) - {"ingest", "weigh", "predict", "measure"} == {alone}
+    assert {member["slide"] for member in found[alone]} == {alone.split("_")[1]}
+
+
+def test_a_slurm_of_the_machine_itself_is_never_touched(tmp_path):
+    file, site = tmp_path / "slurm.conf", tmp_path / "site.conf"
+    site.write_text("ClusterName=site\n")
+    file.symlink_to(site)
+    with pytest.raises(RuntimeError, match="a SLURM of its own"):
+        clear_system_file(file)
+    assert file.resolve() == site
+    with pytest.raises(RuntimeError, match="a SLURM of its own"):
+        clear_system_file(site)
+    assert site.exists()
+
+
+@pytest.mark.parametrize("target", ["/dev/null", "/nowhere/slurm.conf"])
+def test_a_link_to_nothing_is_taken_away_and_known(target, tmp_path):
+    (tmp_path / "slurm.conf").symlink_to(target)
+    assert clear_system_file(tmp_path / "slurm.conf") == target
+    assert clear_system_file(tmp_path / "slurm.conf") is None
