@@ -56,7 +56,7 @@ def test_the_run_after_a_kill_makes_only_what_is_missing(killed):
     first = rules_run(unindented((killed[0].archive / "first.txt").read_text()))
     second = rules_run(unindented(killed[2]))
     assert first["ingest_image"] == 3 and first["train_fold"] == 1
-    assert second["predict_probabilities"] == second["segment_objects"] == 3
+    assert 1 <= second["predict_probabilities"] <= second["segment_objects"] == 3
     assert set(second) == {
         *("predict_probabilities", "segment_objects", "evaluate_slide"),
         *("write_report", "write_crate"),
