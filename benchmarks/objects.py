@@ -9,19 +9,15 @@ holes filled. Prints a Markdown table.
 
 import argparse
 import math
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
-from own_process import in_own_process
+from own_process import SCRIPTS, in_own_process, measure_step
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(SCRIPTS))
 
 from overtile.inference.memory import SHARD_SCALE  # noqa: E402
 from overtile.inference.predictor import QUANTISATION  # noqa: E402
@@ -56,14 +52,8 @@ def measure(probabilities: Path, folder: Path, flags: list[str]) -> tuple[float,
     """Seconds, peak resident bytes and rows of the table of one segmentation."""
     table = folder / "objects.parquet"
     where = ["--probabilities", probabilities, "--segmentation", folder / "s.zarr"]
-    command = [ROOT / "scripts" / "segment.py", *where, "--objects", table, *flags]
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *map(str, command)])
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"segment.py failed on {probabilities}")
-    rows = pyarrow.parquet.read_metadata(table).num_rows
-    return time.perf_counter() - start, usage.ru_maxrss * 1024, rows
+    seconds, peak = measure_step("segment.py", *where, "--objects", table, *flags)
+    return seconds, peak, pyarrow.parquet.read_metadata(table).num_rows
 
 
 def main() -> None:

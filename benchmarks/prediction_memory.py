@@ -7,19 +7,15 @@ a network with random weights. Prints a Markdown table.
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from own_process import in_own_process
+from own_process import SCRIPTS, in_own_process, measure_step
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(SCRIPTS))
 
 from overtile.networks.architecture import Architecture, choose_levels  # noqa: E402
 from overtile.networks.unet import UNet  # noqa: E402
@@ -65,13 +61,7 @@ def make_model(folder: Path, width: int) -> None:
 def measure(slide: Path, model: Path, target: Path, memory_gb: float) -> tuple[float, float]:
     """Seconds and peak resident bytes of one prediction."""
     flags = ["--image", slide, "--model", model, "--probabilities", target]
-    command = [ROOT / "scripts" / "predict.py", *flags, "--memory-gb", memory_gb]
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *map(str, command)])
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"predict.py failed on {slide}")
-    return time.perf_counter() - start, usage.ru_maxrss * 1024
+    return measure_step("predict.py", *flags, "--memory-gb", memory_gb)
 
 
 def main() -> None:

@@ -544,6 +544,18 @@ def test_a_resampled_prediction_that_stops_amid_its_way_back_goes_on_from_there(
     assert contents(folder) == contents(plain_resampled.path)
 
 
+def test_a_resampled_prediction_that_lost_a_shard_makes_it_again(
+    resampled, plain_resampled, tmp_path
+):
+    folder = tmp_path / "p.ome.zarr"
+    resampled(folder)
+    (folder / "zarr.json").unlink()
+    shard = next(path for path in (folder / "0" / "c").rglob("*") if path.is_file())
+    shard.unlink()
+    resampled(folder)
+    assert contents(folder) == contents(plain_resampled.path)
+
+
 @pytest.mark.parametrize(
     ("size", "words"),
     [

@@ -10,7 +10,6 @@ from overtile.geometry.spans import Block
 from overtile.stores.store import Store
 from overtile.stores.undamaged import Checked, refuse_incomplete
 
-METHODS = ("none", "otsu", "triangle", "fill")
 OVERVIEW_PX = 2048 * 2048
 SQUARE_PX = 64
 MARGIN_PX = 2

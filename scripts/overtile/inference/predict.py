@@ -195,7 +195,7 @@ def _fill_by_other_pixels(prediction: Prediction, writer: StoreWriter, key: str,
     larger or smaller a block becomes. The first is removed after the store is finished: what it
     says of itself is noted with each block.
     """
-    if None in writer.records("0"):
+    if writer.missing("0"):
         prediction = replace(
             prediction,
             statistics=Resampled(prediction.image, prediction.scaling).statistics(),

@@ -28,9 +28,7 @@ class Journal:
         self._lock = threading.Lock()
         self._records: dict[str, dict] = {}
         self.is_fresh = True
-        text = self._path.read_text(errors="replace") if self._path.exists() else ""
-        lines = text.splitlines(keepends=True)
-        entries = [entry for entry in map(_parse, lines) if entry is not None]
+        entries = _entries(self._path)
         if entries and entries[0] == self._header:
             self.is_fresh = False
             self._records = {entry["block"]: entry for entry in entries[1:] if "block" in entry}
@@ -78,6 +76,17 @@ def _refuse_others(path: Path, header: dict) -> None:
             f"{path.parent}: another run, with other settings, has begun to write here; give each "
             "run a folder of its own"
         )
+
+
+def recorded(store: Path) -> dict[str, dict]:
+    """The record of each block that a store's journal knows, under whatever key; {} without one."""
+    return {entry["block"]: entry for entry in _entries(store / NAME) if "block" in entry}
+
+
+def _entries(path: Path) -> list[dict]:
+    """What the whole lines of a journal hold; nothing if there is none."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    return [entry for entry in map(_parse, text.splitlines(keepends=True)) if entry is not None]
 
 
 def _header(path: Path) -> dict:

@@ -1,6 +1,5 @@
 """Stores that were damaged after they were finished: one line, where Zarr would give zeros."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import zarr
 from overtile.errors import InputError
 from overtile.geometry.spans import Block, plan_blocks
 from overtile.stores.digest import digest_zeros
-from overtile.stores.journal import NAME as JOURNAL
+from overtile.stores.journal import recorded
 from overtile.stores.store import ROOT, Store
 
 REMEDY = "copy the store again, or delete its zarr.json and make it again"
@@ -56,14 +55,14 @@ def refuse_incomplete(store: Store) -> None:
             f"{store.path}: mean or standard deviation of its pixels is not a number; "
             "replace NaN and infinite pixels in the raw picture and ingest it again"
         )
-    recorded = _recorded_digests(store.path / JOURNAL)
+    records = recorded(store.path)
     for level in range(store.levels):
         if not (store.path / str(level) / ROOT).exists():
             raise InputError(f"{store.path}: its pyramid level {level} is missing; {REMEDY}")
         array = store.level(level)
         for block in plan_blocks(array.shape[-3:], array.shards[-3:]):
             place = ".".join(map(str, block.index))
-            digest = recorded.get(f"{level}/{place}")
+            digest = records.get(f"{level}/{place}", {}).get("sha256")
             if digest is not None and not is_on_disk(array, block, digest):
                 raise InputError(f"{store.path}: its file {level}/c/{place} is lost; {REMEDY}")
 
@@ -78,17 +77,3 @@ def is_on_disk(array: zarr.Array, block: Block, digest: str) -> bool:
     if shard.exists() and shard.stat().st_size:
         return True
     return digest == digest_zeros((*array.shape[:-3], *block.shape), array.dtype)
-
-
-def _recorded_digests(journal: Path) -> dict[str, str]:
-    """Digest of the pixels of each block that a journal knows; a line cut short is left out."""
-    found = {}
-    text = journal.read_text(errors="replace") if journal.exists() else ""
-    for line in text.splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict) and {"block", "sha256"} <= entry.keys():
-            found[entry["block"]] = entry["sha256"]
-    return found

@@ -132,7 +132,7 @@ class StoreWriter:
         is then sent to them, and they must see the store's folder.
         """
         blocks = self.blocks(name)
-        todo = [block for block in blocks if not self._is_done(name, block)]
+        todo = self.missing(name)
         write = partial(write_block, self._arrays[name], self._journal.refuse_others, compute)
         with progress(len(blocks), label, start=len(blocks) - len(todo)) as advance:
 
@@ -147,6 +147,10 @@ class StoreWriter:
                     note(block, write(block))
             else:
                 write_in_threads(workers, write, todo, note)
+
+    def missing(self, name: str) -> list[Block]:
+        """The blocks of an array that no earlier try has finished, or whose shard is lost."""
+        return [block for block in self.blocks(name) if not self._is_done(name, block)]
 
     def _is_done(self, name: str, block: Block) -> bool:
         record = self._journal.get(_entry(name, block))
