@@ -41,9 +41,9 @@ def on_slurm(snakefile: Path, folder: Path, *flags: str, profile: Path | None = 
     """A snakemake call with the profile as it is shipped, but for waits that suit tests."""
     profile = profile or ROOT / "workflow" / "profiles" / "slurm"
     return [
-        *(sys.executable, "-m", "snakemake", "--workflow-profile", str(profile)),
-        *("--snakefile", str(snakefile), "--directory", str(folder), "--latency-wait", "5"),
-        *("--slurm-init-seconds-before-status-checks", "2", *flags),
+        *(sys.executable, str(ROOT / "tests" / "slurm" / "asking_often.py")),
+        *("--workflow-profile", str(profile), "--latency-wait", "5"),
+        *("--snakefile", str(snakefile), "--directory", str(folder), *flags),
     ]
 
 

@@ -1,19 +1,14 @@
 """The true workflow on a true SLURM, with a small true archive of nuclei."""
 
 import os
-import re
 import signal
-from math import ceil
 
 import pytest
 
 from tests.slurm.cluster import until
-from tests.slurm.conftest import ROOT, finish, on_slurm, start
+from tests.slurm.conftest import finish, on_slurm, start
 from tests.workflow.conftest import rules_run
 from tests.workflow.test_reruns import CONFIG, rows_of
-
-MEMBERS = 50
-"""Of a group in the shipped profile."""
 
 
 def command(project, *flags: str) -> list[str]:
@@ -53,8 +48,8 @@ def test_an_archive_is_completed_also_after_a_kill(killed):
 
 
 def test_the_run_after_a_kill_makes_only_what_is_missing(killed):
-    first = rules_run(unindented((killed[0].archive / "first.txt").read_text()))
-    second = rules_run(unindented(killed[2]))
+    first = rules_run((killed[0].archive / "first.txt").read_text())
+    second = rules_run(killed[2])
     assert first["ingest_image"] == 3 and first["train_fold"] == 1
     assert 1 <= second["predict_probabilities"] <= second["segment_objects"] == 3
     assert set(second) == {
@@ -97,53 +92,3 @@ def test_a_bad_slide_holds_up_its_group_once_and_then_only_itself(killed, data):
         if (project.archive / "results/slides" / name / "zarr.json").exists()
     }
     assert committed == {"new5.ome.zarr", "new6.ome.zarr"}
-
-
-def unindented(text: str) -> str:
-    """Members of groups are printed with an indent."""
-    return re.sub(r"^ +", "", text, flags=re.M)
-
-
-def submissions(project) -> dict[str, int]:
-    """What a run would submit: how many jobs of each group, and of each rule without one."""
-    result = project.snakemake(
-        *("--dry-run", "--workflow-profile", str(ROOT / "workflow" / "profiles" / "slurm"))
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    said = result.stdout + result.stderr
-    found = {n: c for n, c in rules_run(said).items() if n != "write_settings"}
-    for name in re.findall(r"Group job (\S+) \(jobs", said):
-        found[name] = found.get(name, 0) + 1
-    return found
-
-
-@pytest.fixture
-def many(slurm, make_project, tmp_path):
-    """Make an archive of so many small slides, and of some large ones; nothing is ever run."""
-
-    def make(small: int, large: int):
-        (tmp_path / "small.png").write_bytes(b"small")
-        with open(tmp_path / "large.png", "wb") as file:
-            file.truncate(2 * 10**8)
-        rows = [
-            (
-                f"s{n}",
-                tmp_path / "small.png",
-                *((tmp_path / "small.png", split) if split else ("", "")),
-                f"g{n}",
-            )
-            for n, split in enumerate(["train", "val"] + [""] * (small - 2))
-        ]
-        rows += [(f"l{n}", tmp_path / "large.png", "", "", "") for n in range(large)]
-        return make_project(CONFIG, rows, "many")
-
-    return make
-
-
-def test_small_slides_share_jobs_and_large_ones_have_their_own(many):
-    found = submissions(many(120, 2))
-    for stage in ("ingest", "predict"):
-        assert found[stage] == ceil(120 / MEMBERS)
-    large = {name: count for name, count in found.items() if "_l" in name}
-    assert set(large.values()) == {1} and len(large) == 2 * 3  # two slides, three stages
-    assert sum(found.values()) - len(large) <= 3 * ceil(120 / MEMBERS) + 1 + 5

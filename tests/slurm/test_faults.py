@@ -207,9 +207,9 @@ def test_a_second_run_in_the_same_folder_leaves_the_jobs_of_the_first_alone(slur
     try:
         until((tmp_path / "one.began").exists, 120, "the first run's job begins")
         second = start(on_slurm(tmp_path / "Snakefile", tmp_path, "two"), other_log)
-        said = finish(second, other_log, 300)
-        assert "another run in this folder is alive" in said
+        until((tmp_path / "two").exists, 120, "the second run's job ends")
         (tmp_path / "one.goes").touch()
+        assert "another run in this folder is alive" in finish(second, other_log, 300)
         assert "CANCELLED" not in finish(first, log, 300)
     finally:
         first.kill()

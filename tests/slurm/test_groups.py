@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections import Counter
+from math import ceil
 from pathlib import Path
 
 import pytest
@@ -21,12 +22,28 @@ HOURS = 6
 """That a group asks for at most, as docs/slurm.md says."""
 
 
-def groups(folder: Path, snakefile: Path, *flags: str) -> dict[str, list[dict[str, str]]]:
-    """Members of each group that would be submitted: rule, slide and runtime."""
+LOCAL = ("all", "write_settings", "list_slides")
+"""Rules that submit nothing: Snakemake itself runs them."""
+
+
+def dry_run(folder: Path, snakefile: Path, *flags: str) -> str:
+    """What Snakemake says that it would do."""
     command = on_slurm(snakefile, folder, "--dry-run", *flags)
     result = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=folder)
     said = result.stdout + result.stderr
     assert result.returncode == 0, said
+    return said
+
+
+def submissions(said: str) -> Counter:
+    """How many jobs of each group would be submitted, and of each rule without one."""
+    singles = re.findall(r"^rule (\w+):", said, re.M)  # members of groups are indented
+    shared = re.findall(r"Group job (\S+) \(jobs", said)
+    return Counter(name for name in singles + shared if name not in LOCAL)
+
+
+def groups(said: str) -> dict[str, list[dict[str, str]]]:
+    """Members of each group that would be submitted: rule, slide and runtime."""
     found = {}
     for part in re.split(r"Group job (?=\S+ \(jobs)", said)[1:]:
         members = re.findall(
@@ -58,9 +75,18 @@ def archive(tmp_path):
     return make
 
 
+def test_small_slides_share_jobs_and_large_ones_have_their_own(archive):
+    found = submissions(dry_run(*archive([10] * 120 + [2 * 10**8] * 2)))
+    shared = dict.fromkeys(("ingest", "predict", "measure"), ceil(120 / MEMBERS))
+    large = {"ingest_s120", "predict_s120_tiny", "measure_s120_tiny"}
+    large |= {name.replace("s120", "s121") for name in large}
+    single = {"weigh", "plan_training", "train_fold", "package_model", "write_report"}
+    assert found == shared | dict.fromkeys(large | single | {"write_crate"}, 1)
+
+
 def test_steps_of_a_large_slide_share_one_job_of_each_stage_for_each_model(archive):
     models = dict.fromkeys(("unet", "big"), CONFIG["models"]["tiny"])
-    found = groups(*archive([10, 10, 10**8], models=models))
+    found = groups(dry_run(*archive([10, 10, 10**8], models=models)))
     large = {name: {m["rule"] for m in members} for name, members in found.items() if "s2" in name}
     assert large == {
         "ingest_s2": {"ingest_image", "ingest_labels"},
@@ -71,7 +97,9 @@ def test_steps_of_a_large_slide_share_one_job_of_each_stage_for_each_model(archi
 
 @pytest.mark.parametrize("device", ["cuda", "cpu"])
 def test_no_shared_job_asks_for_more_than_some_hours(archive, device):
-    found = groups(*archive([10, 10**6, 2 * 10**6, 2 * 10**7, 10**8, 10**9], device=device))
+    found = groups(
+        dry_run(*archive([10, 10**6, 2 * 10**6, 2 * 10**7, 10**8, 10**9], device=device))
+    )
     for stage in ("ingest", "weigh", "predict", "measure"):
         slides = Counter()
         for member in found[stage]:
@@ -81,7 +109,7 @@ def test_no_shared_job_asks_for_more_than_some_hours(archive, device):
 
 
 def test_larger_slides_share_no_job_where_no_gpu_predicts(archive):
-    found = groups(*archive([2 * 10**7] * 3, device="cpu"))
+    found = groups(dry_run(*archive([2 * 10**7] * 3, device="cpu")))
     assert {name for name in found if name.startswith("predict")} == {
         f"predict_s{number}_tiny" for number in range(3)
     }
@@ -110,7 +138,7 @@ def test_a_slide_that_was_begun_and_did_not_end_comes_alone_also_in_a_module(log
     path = tmp_path / "cells" / "logs" / f"{log}.log"
     path.parent.mkdir(parents=True)
     path.touch()
-    found = groups(tmp_path, tmp_path / "Snakefile")
+    found = groups(dry_run(tmp_path, tmp_path / "Snakefile"))
     assert set(found) - {"ingest", "weigh", "predict", "measure"} == {alone}
     assert {member["slide"] for member in found[alone]} == {alone.split("_")[1]}
 
