@@ -32,12 +32,13 @@ demo: env  ## Segment the demonstration archive and score it (no GPU, no downloa
 test: env .venv/checks/.ready  ## Run all tests
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-lint: env  ## Check style, imports, rules and shipped configurations
+lint: env  ## Check style, imports, rules, shipped configurations and environments
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 	PYTHONPATH=scripts lint-imports
-	python tests/lint_workflow.py
+	PYTHONPATH=workflow/lib python tests/lint_workflow.py
+	python tests/lint_environments.py
 
 solve: env  ## Ask conda-forge whether the builds of envs/*.yaml exist (lint cannot)
 	python tests/solve_environments.py

@@ -1,7 +1,7 @@
 """Checks of the conda environments that need no channel: form, use, agreement with the pip lock.
 
-Run by `make lint` through lint_workflow.py. Each function returns one line per fault. Whether the
-channel still offers these packages is what `make solve` asks.
+Run by `make lint`. Ends with exit code 1 and one line per fault. Whether the channel still offers
+these packages is what `make solve` asks.
 """
 
 import os
@@ -33,7 +33,8 @@ CONDA_NAMES = {
 }
 """conda-forge's names of packages whose modules are called otherwise, but for `-` and `_`."""
 
-NOT_ON_PYPI = {"python", "cuda-version"}
+NO_MODULES = {"python", "cuda-version"}
+"""What the pip lock lacks and nothing imports: the interpreter, and the CUDA of torch's build."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,19 @@ class Environment:
         return str(self.packages[package].version).removeprefix("==")
 
 
+@dataclass(frozen=True)
+class Rule:
+    """A rule that starts a program: its environments for any setting, its script, if it has one.
+
+    uses_gpu: whether it asks for `gpu` as a resource.
+    """
+
+    name: str
+    environments: frozenset[str]
+    script: str | None
+    uses_gpu: bool
+
+
 def lint_environments(root: Path) -> list[str]:
     """All faults of envs/*.yaml in a project's folder."""
     environments = [read_environment(path) for path in sorted((root / "envs").glob("*.yaml"))]
@@ -58,6 +72,7 @@ def lint_environments(root: Path) -> list[str]:
     return faults or [
         *lint_versions(environments, locked_versions(root), python_range(root)),
         *(fault for environment in environments for fault in lint_cuda(environment)),
+        *lint_gpu(root, {environment.name: environment for environment in environments}),
         *lint_use(root, {environment.name: environment for environment in environments}),
         *lint_container(root, environments),
     ]
@@ -109,7 +124,7 @@ def lint_versions(environments: list[Environment], locked: dict, python: str) ->
             other = first.setdefault(name, environment)
             if not _are_equal(version, other.version(name)):
                 faults.append(f"{where} {version}, but {other.version(name)} in {other.name}")
-            if name in NOT_ON_PYPI:
+            if name in NO_MODULES:
                 continue
             expected = locked.get(PYPI_NAMES.get(name, name))
             if expected is None:
@@ -152,29 +167,58 @@ def lint_cuda(environment: Environment) -> list[str]:
     return [f"{environment.name}: pytorch has build {build or 'any'}; write {expected}"]
 
 
+def lint_gpu(root: Path, environments: dict[str, Environment]) -> list[str]:
+    """Files chosen for a GPU bind torch to CUDA, and rules that ask for one let them be chosen."""
+    by_device = network_environments(root)
+    faults = [
+        f"{name}: is chosen for device {device}, and has no cuda-version to bind pytorch to CUDA"
+        for device, name in by_device.items()
+        if device != "cpu" and name in environments
+        if "cuda-version" not in environments[name].packages
+    ]
+    return faults + [
+        f"rule {rule.name}: asks for a GPU, and not for network_environment(...) as conda"
+        for rule in rules(root)
+        if rule.uses_gpu and rule.environments != set(by_device.values())
+    ]
+
+
 def lint_use(root: Path, environments: dict[str, Environment]) -> list[str]:
-    """Every rule's environments exist and hold what its script imports; each is some rule's."""
-    faults, used = [], set()
-    for rule, names, script in rules(root):
-        if not names:
-            faults.append(f"rule {rule}: names no conda environment")
-        needed = packages_of(root / "scripts" / script) if script else frozenset()
-        for name in names:
-            used.add(name)
+    """Every rule's environments exist and hold what its script imports, and no more than all do."""
+    faults, imported = [], {}
+    for rule in rules(root):
+        if not rule.environments:
+            faults.append(f"rule {rule.name}: names no conda environment")
+        needed = packages_of(root / "scripts" / rule.script) if rule.script else frozenset()
+        for name in sorted(rule.environments):
+            imported[name] = imported.get(name, NO_MODULES) | needed
             if name not in environments:
-                faults.append(f"rule {rule}: envs/{name} does not exist")
+                faults.append(f"rule {rule.name}: envs/{name} does not exist")
                 continue
             missing = needed - set(environments[name].packages)
-            faults += [f"{name}: lacks {p}, which {script} imports" for p in sorted(missing)]
-    unused = sorted(set(environments) - used)
-    return list(dict.fromkeys(faults)) + [f"{name}: no rule uses it" for name in unused]
+            faults += [f"{name}: lacks {p}, which {rule.script} imports" for p in sorted(missing)]
+    for name, environment in environments.items():
+        if name not in imported:
+            faults.append(f"{name}: no rule uses it")
+            continue
+        idle = sorted(set(environment.packages) - imported[name])
+        faults += [f"{name}: {p} is imported by no script of its rules; drop it" for p in idle]
+    return list(dict.fromkeys(faults))
 
 
-def rules(root: Path) -> Iterator[tuple[str, list[str], str | None]]:
-    """Name of each rule that starts a program, its environments for any setting, and its script."""
+def network_environments(root: Path) -> dict[str, str]:
+    """The environment of rules that run a network, by the setting `device`."""
     chooser = root / "workflow" / "lib" / "environments.py"
     choose = runpy.run_path(str(chooser))["network_environment"]
-    by_device = [choose(device) for device in ("auto", "cpu", "cuda")]
+    return {
+        device: os.path.relpath(root / "workflow" / "rules" / choose(device), root / "envs")
+        for device in ("auto", "cpu", "cuda")
+    }
+
+
+def rules(root: Path) -> Iterator[Rule]:
+    """Each rule that starts a program."""
+    by_device = network_environments(root).values()
     for file in sorted((root / "workflow" / "rules").glob("*.smk")):
         for part in re.split(r"^(?=rule \w+:)", file.read_text(), flags=re.M)[1:]:
             rule = re.match(r"rule (\w+)", part)[1]
@@ -182,10 +226,12 @@ def rules(root: Path) -> Iterator[tuple[str, list[str], str | None]]:
                 continue  # runs in Snakemake's own process
             conda = re.search(r"^    conda:\s+(.+)$", part, re.M)
             script = re.search(r"""script\("([\w.]+)"\)""", part)
-            paths = by_device if conda and "network_environment" in conda[1] else []
-            paths = paths or re.findall(r'"([^"]+)"', conda[1] if conda else "")
+            paths = re.findall(r'"([^"]+)"', conda[1] if conda else "")
             names = [os.path.relpath(file.parent / path, root / "envs") for path in paths]
-            yield rule, names, script and script[1]
+            if conda and "network_environment" in conda[1]:
+                names = by_device
+            uses_gpu = bool(re.search(r"^ +gpu=", part, re.M))
+            yield Rule(rule, frozenset(names), script and script[1], uses_gpu)
 
 
 def packages_of(script: Path) -> frozenset[str]:
@@ -224,3 +270,16 @@ def lint_container(root: Path, environments: list[Environment]) -> list[str]:
         lost = [source for source in line.split() if not (root / source).exists()]
         faults += [f"Containerfile: copies {source}, which is not there" for source in lost]
     return faults
+
+
+def main() -> int:
+    """Print all faults; return the exit code."""
+    faults = lint_environments(Path(__file__).resolve().parents[1])
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    print(f"environments: {len(faults)} faults")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

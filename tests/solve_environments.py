@@ -2,12 +2,14 @@
 
     python tests/solve_environments.py [CHANNEL]
 
-Run by `make solve`. Solves each envs/*.yaml for Linux as on a machine whose driver has that CUDA,
-and installs nothing. Ends with exit code 1 and one line per environment that cannot be had, or with
-2 where the channel cannot be reached and nothing was checked.
+Run by `make solve`. Solves each envs/*.yaml for Linux, those with CUDA for the oldest driver that
+is promised and for one of the environment's own CUDA, and installs nothing. Ends with exit code 1
+and one line per environment and driver for which it cannot be had, or with 2 where the channel
+cannot be reached and nothing was checked.
 """
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -19,12 +21,20 @@ ROOT = Path(__file__).resolve().parents[1]
 PLATFORMS = ["linux-64", "noarch"]
 UNREACHABLE = 2
 MACHINE = {"__unix": "0", "__linux": "5.14", "__glibc": "2.28", "__archspec": "1"}
+OLDEST_CUDA = "12.0"
+"""That of driver 525, the oldest that docs/environments.md promises."""
 
 
-async def builds(environment: Environment, channel: str) -> dict[str, str]:
+def machines(environment: Environment) -> list[dict[str, str]]:
+    """What conda would see, by names of virtual packages, on the machines to solve for."""
+    if "cuda-version" not in environment.packages:
+        return [MACHINE]
+    drivers = dict.fromkeys((OLDEST_CUDA, environment.version("cuda-version")))
+    return [MACHINE | {"__cuda": driver} for driver in drivers]
+
+
+async def builds(environment: Environment, channel: str, machine: dict[str, str]) -> dict[str, str]:
     """Name and build string of every package that a channel gives for an environment."""
-    has_cuda = "cuda-version" in environment.packages
-    machine = MACHINE | ({"__cuda": environment.version("cuda-version")} if has_cuda else {})
     virtual = [
         GenericVirtualPackage(PackageName(name), Version(version), BuildString("0"))
         for name, version in machine.items()
@@ -37,21 +47,25 @@ async def builds(environment: Environment, channel: str) -> dict[str, str]:
 def main(channel: str = "conda-forge") -> int:
     """Print what comes of each environment; return the exit code."""
     faults = 0
-    for path in sorted((ROOT / "envs").glob("*.yaml")):
+    environments = map(read_environment, sorted((ROOT / "envs").glob("*.yaml")))
+    for environment, machine in ((e, machine) for e in environments for machine in machines(e)):
+        cuda = machine.get("__cuda")
+        driver = f"a driver with CUDA {cuda}" if cuda else "no driver"
+        where = f"{environment.name}: with {driver}"
         try:
-            found = asyncio.run(builds(read_environment(path), channel))
+            found = asyncio.run(builds(environment, channel, machine))
         except GatewayError as error:
             print(
                 f"{channel}: cannot be reached from here ({one_line(error)}); NOTHING WAS CHECKED "
-                f"of {path.name}: whether its builds exist is not known. Run make solve elsewhere",
+                f"of {where}: whether its builds exist is not known. Run make solve elsewhere",
                 file=sys.stderr,
             )
             return UNREACHABLE
         except SolverError as error:
             faults += 1
-            print(f"{path.name}: {one_line(error)}", file=sys.stderr)
+            print(f"{where}: {one_line(error)}", file=sys.stderr)
         else:
-            print(f"{path.name}: {len(found)} packages, pytorch {found['pytorch']}")
+            print(f"{where}: {len(found)} packages, pytorch {found['pytorch']}")
     return 1 if faults else 0
 
 
@@ -61,4 +75,7 @@ def one_line(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    code = main(*sys.argv[1:])
+    sys.stdout.flush()
+    # At once: rattler's threads may still live, and crash an interpreter that takes itself apart.
+    os._exit(code)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 PACKAGE = "overtile"
 # Command lines, progress, provenance and this file decide how a computation is asked for and
-# watched, not what comes out: a change in them reruns nothing.
+# watched, the search for a GPU where it runs, not what comes out: a change in them reruns nothing.
 LEFT_OUT = frozenset(
-    f"{PACKAGE}.{name}" for name in ("cli", "progress", "provenance", "code_digest")
+    f"{PACKAGE}.{name}"
+    for name in ("cli", "progress", "provenance", "code_digest", "networks.gpus", "networks.sight")
 )
 
 

@@ -25,12 +25,20 @@ def run(args):
     "overtile/cli.py": "EXIT = 1\n",
     "overtile/progress.py": "SECONDS = 20\n",
     "overtile/provenance.py": "VERSION = 1\n",
+    "overtile/networks/__init__.py": '"""Networks."""\n',
+    "overtile/networks/gpus.py": "SECONDS = 1\n",
+    "overtile/networks/sight.py": "MEND = 1\n",
+    "overtile/networks/device.py": """from overtile.networks.gpus import SECONDS
+from overtile.networks import sight
+THREADS = SECONDS, sight.MEND, 4
+""",
     "overtile/stores/__init__.py": '"""Stores."""\n',
     "overtile/stores/writer.py": '''"""Write."""
 from overtile.progress import progress
 from overtile.stores import layout
 
 def write(args):
+    from overtile.networks import device
     progress(layout.EDGE_PX)
 ''',
     "overtile/stores/layout.py": "import overtile.geometry\nEDGE_PX = 256\n",
@@ -85,6 +93,7 @@ def test_comments_docstrings_and_formatting_change_nothing(digest, file, old, ne
         ("overtile/stores/writer.py", "progress(layout", "progress(1 + layout"),
         ("overtile/stores/layout.py", "256", "255"),
         ("overtile/geometry/__init__.py", "2", "3"),
+        ("overtile/networks/device.py", "4", "8"),
         ("overtile/stores/__init__.py", '"""Stores."""', "import os"),
     ],
 )
@@ -99,6 +108,8 @@ def test_a_change_in_any_module_that_is_reached_changes_the_digest(digest, file,
         ("overtile/cli.py", "1", "2"),
         ("overtile/progress.py", "20", "30"),
         ("overtile/provenance.py", "1", "2"),
+        ("overtile/networks/gpus.py", "1", "2"),
+        ("overtile/networks/sight.py", "1", "2"),
     ],
 )
 def test_unrelated_modules_command_lines_and_progress_do_not_count(digest, file, old, new):

@@ -72,6 +72,19 @@ def test_the_workflow_is_planned_from_what_is_copied(container):
     assert jobs["predict_probabilities"] == "8" and jobs["write_report"] == "1"
 
 
+def test_as_documented_the_image_s_torch_without_cuda_is_asked_for_no_gpu(container):
+    """`auto` would refuse it where the host has a GPU, which a container sees."""
+    text = (ROOT / "docs" / "environments.md").read_text()
+    (documented,) = re.findall(r"^docker run .+ overtile (--.+)$", text, re.M)
+    snakefile = container / "overtile" / "Snakefile"
+    flags = ("--snakefile", snakefile, *documented.split(), "--dry-run", "--printshellcmds")
+    result = run(container, "-m", "snakemake", *flags)
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"^ARG TORCH=.*\+cpu$", (ROOT / "Containerfile").read_text(), re.M)
+    devices = re.findall(r"--device (\w+)", result.stdout)
+    assert len(devices) >= 9 and set(devices) == {"cpu"}
+
+
 def test_every_script_finds_its_library(container):
     scripts = sorted((container / "overtile" / "scripts").glob("*.py"))
     assert len(scripts) >= 14

@@ -36,7 +36,7 @@ OLD_DRIVER = replace(CUDA_BUILD, has_gpu=True)
         ("auto", CUDA_BUILD, "cpu"),
         ("auto", replace(OLD_DRIVER, visible=""), "cpu"),
         ("auto", replace(LOGIN_NODE_BUILD, visible="-1"), "cpu"),
-        ("auto", replace(OLD_DRIVER, visible="NoDevFiles"), "cpu"),
+        ("auto", replace(CUDA_BUILD, visible="NoDevFiles"), "cpu"),
     ],
 )
 def test_what_is_asked_for_and_seen_says_where_to_run(asked, seen, found):
@@ -55,6 +55,11 @@ def test_what_is_asked_for_and_seen_says_where_to_run(asked, seen, found):
         ("auto", LOGIN_NODE_BUILD, ["this machine has an NVIDIA GPU", "login node"]),
         ("auto", OLD_DRIVER, ["this machine has an NVIDIA GPU", "driver may be too old"]),
         ("auto", replace(OLD_DRIVER, visible="7"), ["this machine has", "='7'"]),
+        ("auto", replace(OLD_DRIVER, visible="NoDevFiles"), ["this machine has", "--gpus=1"]),
+        ("auto", replace(OLD_DRIVER, visible="none"), ["this machine has", "='none' names none"]),
+        ("auto", replace(OLD_DRIVER, visible="all"), ["this machine has", "='all' names none"]),
+        ("auto", replace(OLD_DRIVER, visible="gpu0"), ["this machine has", "='gpu0' names none"]),
+        ("auto", replace(LOGIN_NODE_BUILD, visible="none"), ["this machine has", "login node"]),
         ("auto", replace(LAPTOP, is_given=True), ["SLURM gave this job a GPU", "login node"]),
         ("auto", replace(CUDA_BUILD, visible="0", is_given=True), ["SLURM gave", "='0'"]),
         ("auto", replace(LAPTOP, visible="0"), ["CUDA_VISIBLE_DEVICES='0' names", "login node"]),
@@ -124,6 +129,25 @@ def test_a_gpu_is_used_and_named(machine, capsys):
     say_device(chosen, "auto")
     assert capsys.readouterr().err == "network: on GPU 0 (card 0), in bf16\n"
     assert chosen.here() == chosen
+
+
+def test_arithmetic_is_that_of_the_gpu_that_is_claimed(machine, monkeypatch):
+    machine("12.9", gpus=2)
+    used = [0]
+    monkeypatch.setattr(torch.cuda, "set_device", lambda number: used.append(number))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **how: used[-1] == 1)
+    monkeypatch.setattr(module, "claim", lambda names, count: (1,))
+    assert choose_device("cuda", "auto", 1).precision == "bf16"
+    monkeypatch.setattr(module, "claim", lambda names, count: (0,))
+    assert choose_device("cuda", "auto", 1).precision == "fp32"
+
+
+def test_who_chooses_looks_once(machine, monkeypatch):
+    machine("12.9", gpus=1)
+    looks = []
+    monkeypatch.setattr(module, "look", lambda: looks.append(1) or look())
+    assert choose_device("auto", "fp32", 1).here().gpus == (0,)
+    assert len(looks) == 1
 
 
 def test_workers_of_one_machine_take_the_gpus_of_their_run_in_turn(machine, monkeypatch):

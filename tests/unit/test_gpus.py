@@ -1,6 +1,7 @@
 """GPUs on one machine: processes that see the same ones take different ones. Needs no GPU."""
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,7 @@ def start(tmp_path):
     """Start a process that claims GPUs, says which, and holds them until it is ended."""
     running = []
 
-    def run(*names: str, count: int = 1) -> subprocess.Popen:
+    def run(*names: str, count: int = 1, **options) -> subprocess.Popen:
         process = subprocess.Popen(
             [sys.executable, "-c", HOLD, str(count), *names],
             env=os.environ | {"PYTHONPATH": str(SCRIPTS), gpus.FOLDER: str(tmp_path / "locks")},
@@ -34,6 +35,7 @@ def start(tmp_path):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            **options,
         )
         running.append(process)
         return process
@@ -79,6 +81,15 @@ def test_who_finds_no_free_gpu_says_so_waits_and_gets_that_of_a_process_that_end
 def test_a_run_of_several_processes_takes_what_is_free_and_waits_for_no_more(start):
     assert got(start("GPU-a", "GPU-b", "GPU-c")) == [0]
     assert got(start("GPU-a", "GPU-b", "GPU-c", count=8)) == [1, 2]
+
+
+def test_who_cannot_write_a_byte_has_its_gpu_all_the_same(start):
+    def as_on_a_full_disk():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    assert got(start("GPU-a", preexec_fn=as_on_a_full_disk)) == [0]
+    waiting = start("GPU-a")
+    assert "all 1 are in use by other runs (processes ?)" in waiting.stderr.readline()
 
 
 def test_a_program_started_by_who_has_a_gpu_does_not_keep_it(tmp_path, monkeypatch):

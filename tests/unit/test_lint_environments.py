@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from lint_environments import lint_environments, packages_of, read_environment, rules  # noqa: E402
-from solve_environments import builds  # noqa: E402
+from solve_environments import builds, machines  # noqa: E402
 
 PARTS = (*("envs", "workflow", "scripts", "config"), *("Makefile", "pyproject.toml"))
 CONTAINER = ("Containerfile", "Snakefile", "LICENSE", "README.md")
@@ -86,6 +86,28 @@ def test_the_project_has_no_fault():
         ("workflow/lib/environments.py", "envs/gpu.yaml", "envs/cpu.yaml", "no rule uses it"),
         ("scripts/weigh.py", "def run(args):", "def run(args):\n    import edt", "lacks edt"),
         ("scripts/overtile/stores/store.py", "import json", "import edt, json", "gpu.yaml: lacks"),
+        (
+            "scripts/overtile/reporting/page.py",
+            "from jinja2",
+            "from edt",
+            "jinja2 is imported by no",
+        ),
+        (
+            *("envs/gpu.yaml", "=cuda129*\n  - cuda-version==12.9", "=cpu_*"),
+            "gpu.yaml: is chosen for device cuda, and has no cuda-version",
+        ),
+        (
+            *("workflow/lib/environments.py", 'device == "cpu"', 'device != "cuda"'),
+            "cpu.yaml: is chosen for device auto, and has no cuda-version",
+        ),
+        (
+            *("workflow/rules/train.smk", 'network_environment(config["device"])'),
+            *('"../../envs/cpu.yaml"', "rule train_fold: asks for a GPU, and not for network_env"),
+        ),
+        (
+            *("workflow/rules/predict.smk", 'network_environment(config["device"])'),
+            *('"../../envs/gpu.yaml"', "rule predict_probabilities: asks for a GPU, and not for"),
+        ),
         ("Containerfile", "ARG PYTHON=3.12.12", "ARG PYTHON=3.11", "ARG PYTHON is not that of"),
         ("Containerfile", "-r envs/requirements.txt", "numpy", "does not install envs/req"),
         ("Containerfile", "ARG PIP_EXTRA_INDEX_URL", "ARG X=https://index.example/", "names https"),
@@ -100,13 +122,15 @@ def test_a_fault_is_found(project, file, old, new, fault):
 
 
 def test_every_rule_is_seen_with_its_environments_for_each_device():
-    seen = {rule: (set(names), script) for rule, names, script in rules(ROOT)}
+    found = list(rules(ROOT))
+    seen = {rule.name: (rule.environments, rule.script) for rule in found}
     text = "".join(file.read_text() for file in (ROOT / "workflow" / "rules").glob("*.smk"))
     # Those with `run:` are Snakemake's own process.
     assert set(re.findall(r"^rule (\w+):", text, re.M)) - set(seen) <= {"list_slides"}
     assert len(seen) == len(re.findall(r"^    shell:", text, re.M)) >= 17
     assert seen["train_fold"] == ({"cpu.yaml", "gpu.yaml"}, "train.py")
     assert seen["separate_labels"] == ({"cpu.yaml"}, "separate.py")
+    assert {rule.name for rule in found if rule.uses_gpu} == {"train_fold", "predict_probabilities"}
 
 
 def test_what_a_script_imports_through_the_library_counts():
@@ -120,14 +144,14 @@ def test_what_a_script_imports_through_the_library_counts():
 def channel(tmp_path):
     """A channel on disk with what the environments pin, and torch in the builds named."""
 
-    def make(*torch_builds: str) -> str:
+    def make(*torch_builds: str, cuda: str = ">=12") -> str:
         packages = {}
         for path in (ROOT / "envs").glob("*.yaml"):
             environment = read_environment(path)
             for name in set(environment.packages) - {"pytorch"}:
                 packages |= package(name, environment.version(name), "0")
         for build in torch_builds:
-            depends = ["__cuda >=12"] if build.startswith("cuda") else []
+            depends = [f"__cuda {cuda}"] if build.startswith("cuda") else []
             packages |= package("pytorch", "2.13.0", build, *depends)
         for subdir in ("linux-64", "noarch"):
             (tmp_path / subdir).mkdir(exist_ok=True)
@@ -152,22 +176,35 @@ def package(name: str, version: str, build: str, *depends: str) -> dict:
 )
 def test_a_solver_gives_each_environment_its_build_of_torch(channel, file, build):
     where = channel("cpu_mkl_py312_1", "cuda129_mkl_py312_1", "cuda130_mkl_py312_1")
-    found = asyncio.run(builds(read_environment(ROOT / "envs" / file), where))
-    assert found["pytorch"] == build
+    environment = read_environment(ROOT / "envs" / file)
+    for machine in machines(environment):
+        assert asyncio.run(builds(environment, where, machine))["pytorch"] == build
+
+
+def solve(channel: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, ROOT / "tests" / "solve_environments.py", channel]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_a_build_that_needs_a_newer_driver_than_is_promised_is_a_fault(channel):
+    builds = ("cpu_mkl_py312_1", "cuda129_mkl_py312_1")
+    assert solve(channel(*builds, cuda=">=12")).returncode == 0
+    result = solve(channel(*builds, cuda=">=12.9"))
+    assert result.returncode == 1
+    assert "gpu.yaml: with a driver with CUDA 12.9: " in result.stdout
+    assert result.stderr.startswith("gpu.yaml: with a driver with CUDA 12.0: "), result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 def test_the_gpu_environment_is_not_to_be_had_with_a_cpu_build(channel):
-    command = [sys.executable, ROOT / "tests" / "solve_environments.py", channel("cpu_mkl_py312_1")]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = solve(channel("cpu_mkl_py312_1"))
     assert result.returncode == 1
     assert "cpu.yaml: " in result.stdout
     assert result.stderr.startswith("gpu.yaml: "), result.stderr
 
 
 def test_a_channel_that_cannot_be_reached_has_checked_nothing_and_that_is_said():
-    nowhere = "http://127.0.0.1:9/channel"  # nobody listens to the port "discard"
-    command = [sys.executable, ROOT / "tests" / "solve_environments.py", nowhere]
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = solve("http://127.0.0.1:9/channel")  # nobody listens to the port "discard"
     assert result.returncode == 2
     assert result.stdout == ""
     assert "cannot be reached" in result.stderr and "NOTHING WAS CHECKED" in result.stderr

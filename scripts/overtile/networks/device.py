@@ -43,7 +43,7 @@ class Device:
             return self
         if self.run == _this_process():
             return self if self.gpus else replace(self, torch=torch.device("cpu"))
-        gpus = self.gpus or _claim(1)
+        gpus = self.gpus or _claim_here()
         turn = int(os.environ.get(WORKER, 0))
         return replace(self, torch=_use(gpus[turn % len(gpus)]), gpus=gpus)
 
@@ -69,10 +69,11 @@ def choose_device(device: str, precision: str, threads: int, processes: int = 1)
             "others; allowed for that: cuda or cpu"
         )
     prepare_torch(device, threads)
-    gpus = _claim(processes) if device == "cuda" and processes else ()
+    gpus = claim(gpu_names(), processes) if device == "cuda" and processes else ()
+    where = _use(gpus[0]) if gpus else torch.device(device)
+    # Only now: torch answers for the GPU in use.
     if precision == "auto":
         precision = "bf16" if _has_bf16(device) else "fp32"
-    where = _use(gpus[0]) if gpus else torch.device(device)
     return Device(where, precision, threads, gpus, _this_process())
 
 
@@ -81,10 +82,10 @@ def _this_process() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _claim(count: int) -> tuple[int, ...]:
-    """Claim GPUs for this process, where torch sees some."""
+def _claim_here() -> tuple[int, ...]:
+    """Claim a GPU for this worker, on whose machine nobody has looked yet."""
     resolve("cuda", look())
-    return claim(gpu_names(), count)
+    return claim(gpu_names())
 
 
 def _use(number: int) -> torch.device:

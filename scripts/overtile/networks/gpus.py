@@ -86,9 +86,11 @@ def _try_to_lock(folder: Path, name: str) -> bool:
     except BlockingIOError:
         os.close(file)
         return False
-    os.ftruncate(file, 0)
-    os.write(file, str(os.getpid()).encode())
     _held[name] = file
+    # Only a note for who waits: on a full disk the lock holds without it.
+    with suppress(OSError):
+        os.ftruncate(file, 0)
+        os.write(file, str(os.getpid()).encode())
     return True
 
 

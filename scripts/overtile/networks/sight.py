@@ -38,8 +38,12 @@ class Sight:
 
     @property
     def is_hidden(self) -> bool:
-        """Whether somebody said that no GPU is to be seen."""
-        return self.visible is not None and not self.is_named
+        """Whether somebody said that no GPU is to be seen, in one of the two ways to say so.
+
+        Others hide all too, but by accident: a name that is none, or the "NoDevFiles" that some
+        versions of SLURM set for a job on a GPU node that asked for no GPU.
+        """
+        return self.visible is not None and self.visible.strip() in ("", "-1")
 
     @property
     def is_expected(self) -> bool:
@@ -68,7 +72,7 @@ def resolve(asked: str, sight: Sight) -> str:
     Raises InputError where a GPU was asked for and is not seen, and for "auto" where there is one
     that torch cannot use, or should be one because SLURM gave it or CUDA_VISIBLE_DEVICES names it:
     that would be hours on the processor by accident. On a machine without GPU, or where
-    CUDA_VISIBLE_DEVICES hides it, "auto" is the processor.
+    CUDA_VISIBLE_DEVICES is empty or -1, "auto" is the processor.
     """
     if asked == "cpu":
         return "cpu"
@@ -98,6 +102,11 @@ def _reason_for_none(sight: Sight) -> str:
     seen = f"torch {sight.torch} (CUDA {sight.cuda}) sees none"
     if sight.is_hidden:
         return f"CUDA_VISIBLE_DEVICES={sight.visible!r} hides all; unset it, or ask for cpu"
+    if sight.visible is not None and not sight.is_named:
+        return (
+            f"CUDA_VISIBLE_DEVICES={sight.visible!r} names none, as where a SLURM job asked for "
+            "none; ask SLURM for one (--gpus=1), or name one (0), or ask for cpu"
+        )
     if sight.visible is not None:
         return f"{seen} with CUDA_VISIBLE_DEVICES={sight.visible!r}; mend it, or ask for cpu"
     if sight.has_gpu:
