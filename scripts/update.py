@@ -50,7 +50,7 @@ def run(args):
             )
         # Not before it is known that nobody relies on Snakemake's own lock.
         for process in processes_in(folder, "snakemake", or_hidden=held.was_killed):
-            raise StillRunning(
+            raise InputError(
                 f"{folder}: the last run was killed, and a snakemake whose folder this user may "
                 f"not see may be at work here, process {process}; wait until it has ended, or make "
                 f"sure that it is not, call snakemake --unlock and remove {folder / LOCK}"

@@ -208,7 +208,7 @@ def lint_use(root: Path, environments: dict[str, Environment]) -> list[str]:
 
 def network_environments(root: Path) -> dict[str, str]:
     """The environment of rules that run a network, by the setting `device`."""
-    chooser = root / "workflow" / "lib" / "environments.py"
+    chooser = root / "workflow" / "lib" / "overtile_workflow" / "environments.py"
     choose = runpy.run_path(str(chooser))["network_environment"]
     return {
         device: os.path.relpath(root / "workflow" / "rules" / choose(device), root / "envs")

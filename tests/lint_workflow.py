@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from settings import check_settings, load_schema
+from overtile_workflow.settings import check_settings, load_schema
 
 ROOT = Path(__file__).resolve().parents[1]
 

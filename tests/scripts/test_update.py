@@ -2,6 +2,8 @@
 
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 import time
@@ -204,7 +206,7 @@ def test_a_process_does_not_find_itself(process, tmp_path):
     assert alone.processes_in(tmp_path, "snakemake") == []
 
 
-def test_after_a_kill_a_snakemake_whose_folder_is_hidden_counts_as_still_running(
+def test_after_a_kill_a_snakemake_whose_folder_is_hidden_is_for_a_person_to_look_at(
     process, archive, monkeypatch, capsys
 ):
     """Another user's, or one in a container: it might be this folder that it works in."""
@@ -218,10 +220,31 @@ def test_after_a_kill_a_snakemake_whose_folder_is_hidden_counts_as_still_running
     (archive / ".snakemake").mkdir()
     (archive / LOCK).write_text('{"process": 1, "host": "a", "since": "2026"}\n')
     flags = ["--directory", str(archive), "--snakefile", str(archive / "Snakefile")]
-    assert update_script.main(flags) == 75
+    assert update_script.main(flags) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert f"process {2**22 + 1}; wait until it has ended" in line and LOCK in line
     assert (archive / LOCK).read_text()
+
+
+def test_a_full_disk_does_not_make_a_killed_run_seem_done(tmp_path, monkeypatch):
+    path = tmp_path / "lock"
+    path.write_text("killed\n")
+    with alone.alone(path) as held:
+        monkeypatch.setattr(alone.json, "dumps", lambda who: "x" * 2**20)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1, limits[1]))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        try:
+            with pytest.raises(OSError):
+                held.run(["true"])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with alone.alone(path) as held:
+        assert held.was_killed
+        assert held.run(["true"]) == 0
+        held.done()
+    with alone.alone(path) as held:
+        assert not held.was_killed
 
 
 def test_a_lock_that_a_killed_run_by_hand_has_left_is_not_removed(archive):

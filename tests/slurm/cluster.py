@@ -119,7 +119,7 @@ class Cluster:
             check=True,
             capture_output=True,
         )
-        self._daemon("slurmctld")
+        self.start_controller()
         for node in NODES:
             self.start_node(node)
         until(lambda: set(self.nodes().values()) == {"idle"}, 30, "both nodes idle")
@@ -131,6 +131,14 @@ class Cluster:
             until(lambda: not self.jobs("RUNNING,COMPLETING,PENDING"), 20, "no job left")
         for name in (*(f"slurmd.{node}" for node in NODES), "slurmctld", "munged"):
             self._end(name)
+
+    def stop_controller(self) -> None:
+        """End the controller: jobs go on, and nobody answers."""
+        self._end("slurmctld")
+
+    def start_controller(self) -> None:
+        """Start the controller; it knows its jobs from before."""
+        self._daemon("slurmctld")
 
     def start_node(self, node: str) -> None:
         """Start one node."""

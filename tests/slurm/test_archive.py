@@ -1,6 +1,7 @@
 """The true workflow on a true SLURM, with a small true archive of nuclei."""
 
 import os
+import re
 import signal
 
 import pytest
@@ -82,9 +83,11 @@ def test_a_bad_slide_holds_up_its_group_once_and_then_only_itself(killed, data):
         for name, image in [("bad", bad), *good]:
             file.write(f"{name}\t{image}\t\t\t\n")
     wanted = [f"results/slides/{name}.ome.zarr/zarr.json" for name in ("bad", "new5", "new6")]
-    log = project.archive / "bad.txt"
-    for _ in range(2):
-        assert start(command(project, "--retries", "0", *wanted), log).wait(timeout=300) == 1
+    for log in ("with_bad.txt", "bad_alone.txt"):
+        run = start(command(project, "--retries", "0", *wanted), project.archive / log)
+        assert run.wait(timeout=300) == 1
+    shared = set(re.findall(r"Group job (\S+) \(jobs", (project.archive / log).read_text()))
+    assert shared == {"ingest", "ingest_bad"}
     slides = set(os.listdir(project.archive / "results/slides")) - set(before)
     committed = {
         name

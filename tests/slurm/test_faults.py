@@ -185,10 +185,10 @@ def test_no_output_is_written_by_two_jobs_at_once(run):
 TWO_TARGETS = """
 import sys
 sys.path.insert(0, "{lib}")
-from slurm_jobs import cancel_left_jobs
+from overtile_workflow.slurm_jobs import begin
 
 onstart:
-    cancel_left_jobs(workflow)
+    begin(workflow)
 
 rule one:
     output: "one"
@@ -200,18 +200,39 @@ rule two:
 """
 
 
+def begin_one(folder: Path, log: Path, *flags: str):
+    """Start a run for the first target; return it when its job has begun."""
+    (folder / "Snakefile").write_text(TWO_TARGETS.format(lib=ROOT / "workflow" / "lib"))
+    process = start(on_slurm(folder / "Snakefile", folder, *flags, "one"), log)
+    until((folder / "one.began").exists, 120, "the first run's job begins")
+    return process
+
+
 def test_a_second_run_in_the_same_folder_leaves_the_jobs_of_the_first_alone(slurm, tmp_path):
-    (tmp_path / "Snakefile").write_text(TWO_TARGETS.format(lib=ROOT / "workflow" / "lib"))
     log, other_log = tmp_path / "first.txt", tmp_path / "second.txt"
-    first = start(on_slurm(tmp_path / "Snakefile", tmp_path, "one"), log)
+    first = begin_one(tmp_path, log)
     try:
-        until((tmp_path / "one.began").exists, 120, "the first run's job begins")
         second = start(on_slurm(tmp_path / "Snakefile", tmp_path, "two"), other_log)
         until((tmp_path / "two").exists, 120, "the second run's job ends")
         (tmp_path / "one.goes").touch()
-        assert "another run in this folder is alive" in finish(second, other_log, 300)
+        assert "cancelling" not in finish(second, other_log, 300)
         assert "CANCELLED" not in finish(first, log, 300)
     finally:
         first.kill()
         first.wait()
+    assert (tmp_path / "one").read_text() == "made\n"
+
+
+def test_a_run_goes_on_after_slurm_did_not_answer_for_a_while(slurm, tmp_path):
+    log = tmp_path / "said.txt"
+    process = begin_one(tmp_path, log, "--verbose")
+    try:
+        slurm.stop_controller()
+        until(lambda: log.read_text().count("SLURM query command failed") > 7, 120, "not answered")
+        slurm.start_controller()
+        (tmp_path / "one.goes").touch()
+        finish(process, log, 300)
+    finally:
+        process.kill()
+        process.wait()
     assert (tmp_path / "one").read_text() == "made\n"

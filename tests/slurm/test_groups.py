@@ -137,10 +137,30 @@ def test_a_slide_that_was_begun_and_did_not_end_comes_alone_also_in_a_module(log
     (tmp_path / "Snakefile").write_text((CONSUMER / "Snakefile").read_text())
     path = tmp_path / "cells" / "logs" / f"{log}.log"
     path.parent.mkdir(parents=True)
-    path.touch()
+    path.write_text("reading two.png\n")
     found = groups(dry_run(tmp_path, tmp_path / "Snakefile"))
     assert set(found) - {"ingest", "weigh", "predict", "measure"} == {alone}
     assert {member["slide"] for member in found[alone]} == {alone.split("_")[1]}
+
+
+def test_slides_whose_steps_said_nothing_have_not_begun(archive):
+    folder, *flags = archive([10] * 3)
+    log = folder / "logs" / "ingest_image" / "s1.log"
+    log.parent.mkdir(parents=True)
+    log.touch()
+    assert "ingest_s1" not in groups(dry_run(folder, *flags))
+
+
+def test_the_logs_and_ends_of_stages_are_those_of_rules():
+    stages, *others = sorted(
+        (ROOT / "workflow" / "rules").glob("*.smk"), key=lambda path: path.stem != "slurm"
+    )
+    rules = "".join(path.read_text() for path in others)
+    paths = re.findall(r'"((?:logs|results)/[^"]+)"', stages.read_text())
+    assert len(paths) == 12
+    for path in paths:
+        path = path.replace("{kind}", "{ndim}d_{separate_px}px").replace("{{slide}}", "{slide}")
+        assert f'"{path}"' in rules
 
 
 def test_a_slurm_of_the_machine_itself_is_never_touched(tmp_path):

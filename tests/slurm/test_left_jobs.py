@@ -9,25 +9,24 @@ from types import SimpleNamespace
 import pytest
 from snakemake.exceptions import WorkflowError
 
-import slurm_jobs
-
-SLURM = SimpleNamespace(executor_plugin=SimpleNamespace(name="slurm"))
+from overtile_workflow import slurm_jobs
+from tests.slurm.conftest import ROOT
 
 RUN = """
 import sys
-from types import SimpleNamespace
-from slurm_jobs import cancel_left_jobs
-cancel_left_jobs(SimpleNamespace(executor_plugin=SimpleNamespace(name="slurm")))
+from tests.slurm.test_left_jobs import run_on_slurm
+from overtile_workflow.slurm_jobs import begin
+begin(run_on_slurm(sys.argv[1]))
 print("started", flush=True)
 sys.stdin.read()
 """
 """A run that is alive until its input ends."""
 
 SNAKEFILE = """
-from slurm_jobs import cancel_left_jobs
+from overtile_workflow.slurm_jobs import begin
 
 onstart:
-    cancel_left_jobs(workflow)
+    begin(workflow)
 
 rule made:
     output: "made"
@@ -35,17 +34,30 @@ rule made:
 """
 
 
+def run_on_slurm(name: str, **resources: int) -> SimpleNamespace:
+    """What a run knows of itself: its jobs' name and how many may run at once."""
+    return SimpleNamespace(
+        executor_plugin=SimpleNamespace(name="slurm"),
+        scheduler=SimpleNamespace(_executor=SimpleNamespace(run_uuid=name)),
+        global_resources=resources or {"abreast": 1},
+    )
+
+
 def program(path: Path, text: str) -> None:
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
 
 
+def job(number: int, run: str, logs: Path) -> str:
+    """A line of squeue."""
+    return f"{number:<30}{run:<255}{logs}/a/{number}.log\n"
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    """A folder that has used SLURM, with job 7 in the queue, and job 8 of another folder."""
+    """A folder with job 7 of a run "first" in the queue, and job 8 of another folder."""
     logs = tmp_path / slurm_jobs.LOGS
-    logs.mkdir(parents=True)
-    (tmp_path / "queue").write_text(f"{7:<30}{logs}/a/7.log\n{8:<30}/elsewhere/8.log\n")
+    (tmp_path / "queue").write_text(job(7, "first", logs) + job(8, "first", Path("/elsewhere")))
     (tmp_path / "bin").mkdir()
     program(tmp_path / "bin" / "squeue", f"cat {tmp_path}/queue")
     program(
@@ -53,7 +65,7 @@ def folder(tmp_path, monkeypatch) -> Path:
         f'echo "$@" >> {tmp_path}/cancelled\nsed -i "/^7 /d" {tmp_path}/queue',
     )
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", str(Path(slurm_jobs.__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'workflow' / 'lib'}")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -63,10 +75,10 @@ def start(folder):
     """Start a run in the folder; return it when it is ready to submit."""
     runs = []
 
-    def start() -> subprocess.Popen:
+    def start(name: str) -> subprocess.Popen:
         runs.append(
             subprocess.Popen(
-                [sys.executable, "-c", RUN],
+                [sys.executable, "-c", RUN, name],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 cwd=folder,
@@ -82,47 +94,56 @@ def start(folder):
         run.communicate()
 
 
-def queue_again(folder: Path) -> None:
-    """Let the first job wait again, as if a run had submitted it."""
-    (folder / "cancelled").unlink()
-    with open(folder / "queue", "a") as file:
-        file.write(f"{7:<30}{folder / slurm_jobs.LOGS}/a/7.log\n")
-
-
 def test_the_jobs_of_this_folder_alone_are_cancelled(folder, start):
-    start()
+    start("second")
     assert (folder / "cancelled").read_text() == "7\n"
 
 
-def test_the_jobs_of_a_run_that_is_alive_are_left_alone(folder, start, capfd):
-    start()
-    queue_again(folder)
-    start()
+@pytest.fixture
+def first(start) -> subprocess.Popen:
+    """The run whose job is in the queue; alive."""
+    return start("first")
+
+
+def test_the_jobs_of_a_run_that_is_alive_are_left_alone(folder, first, start):
+    start("second")
     assert not (folder / "cancelled").exists()
-    assert "another run in this folder is alive" in capfd.readouterr().err
 
 
-def test_a_run_is_protected_also_when_the_one_before_it_has_ended(folder, start):
-    first = start()
-    queue_again(folder)
-    start()
+def test_a_run_is_protected_also_when_the_one_after_it_has_ended(folder, first, start):
+    second = start("second")
+    second.kill()
+    second.wait()
+    start("third")
+    assert not (folder / "cancelled").exists()
+
+
+def test_the_jobs_of_a_killed_run_are_cancelled_also_beside_one_that_is_alive(folder, first, start):
+    start("second")
     first.kill()
     first.wait()
-    start()
-    assert not (folder / "cancelled").exists()
+    start("third")
+    assert (folder / "cancelled").read_text() == "7\n"
 
 
-def test_the_jobs_of_a_killed_run_are_cancelled_though_its_programs_live_on(folder, start):
-    first = start()
-    queue_again(folder)
-    lock = folder / slurm_jobs.LOCK
+def test_the_jobs_of_a_killed_run_are_cancelled_though_its_programs_live_on(folder, first, start):
+    lock = folder / slurm_jobs.RUNS / "first"
     held = [fd for fd in os.listdir(f"/proc/{first.pid}/fd") if points_to(first.pid, fd, lock)]
     flags = Path(f"/proc/{first.pid}/fdinfo/{held[0]}").read_text().split("flags:")[1].split()[0]
     assert int(flags, 8) & os.O_CLOEXEC
     first.kill()
     first.wait()
-    start()
+    start("second")
     assert (folder / "cancelled").read_text() == "7\n"
+
+
+def test_files_of_runs_that_ended_long_ago_are_removed(folder, first, start):
+    runs = folder / slurm_jobs.RUNS
+    (runs / "ended").touch()
+    for name in ("first", "ended"):
+        os.utime(runs / name, (0, 0))
+    start("second")
+    assert {path.name for path in runs.iterdir()} == {"first", "second"}
 
 
 def points_to(pid: int, fd: str, path: Path) -> bool:
@@ -132,7 +153,13 @@ def points_to(pid: int, fd: str, path: Path) -> bool:
 def test_where_slurm_does_not_answer_a_run_on_it_is_refused_in_one_line(folder):
     program(folder / "bin" / "squeue", "echo 'slurm_load_jobs error: no controller' >&2; exit 1")
     with pytest.raises(WorkflowError, match="squeue failed.*no controller; run again") as error:
-        slurm_jobs.cancel_left_jobs(SLURM)
+        slurm_jobs.begin(run_on_slurm("second"))
+    assert "\n" not in str(error.value)
+
+
+def test_a_run_without_the_limit_of_members_at_once_is_refused_in_one_line(folder):
+    with pytest.raises(WorkflowError, match="--resources abreast=1 gpu=1") as error:
+        slurm_jobs.begin(run_on_slurm("second", gpu=1))
     assert "\n" not in str(error.value)
 
 

@@ -83,7 +83,12 @@ def test_the_project_has_no_fault():
         ("envs/gpu.yaml", "  - pytorch=2.13.0=cuda129*\n", "", "cuda-version without pytorch"),
         ("workflow/rules/weigh.smk", "envs/cpu.yaml", "envs/cpus.yaml", "cpus.yaml does not exist"),
         ("workflow/rules/weigh.smk", "    conda:\n", "    # ", "weigh_borders: names no conda"),
-        ("workflow/lib/environments.py", "envs/gpu.yaml", "envs/cpu.yaml", "no rule uses it"),
+        (
+            "workflow/lib/overtile_workflow/environments.py",
+            "envs/gpu.yaml",
+            "envs/cpu.yaml",
+            "no rule uses it",
+        ),
         ("scripts/weigh.py", "def run(args):", "def run(args):\n    import edt", "lacks edt"),
         ("scripts/overtile/stores/store.py", "import json", "import edt, json", "gpu.yaml: lacks"),
         (
@@ -97,7 +102,11 @@ def test_the_project_has_no_fault():
             "gpu.yaml: is chosen for device cuda, and has no cuda-version",
         ),
         (
-            *("workflow/lib/environments.py", 'device == "cpu"', 'device != "cuda"'),
+            *(
+                "workflow/lib/overtile_workflow/environments.py",
+                'device == "cpu"',
+                'device != "cuda"',
+            ),
             "cpu.yaml: is chosen for device auto, and has no cuda-version",
         ),
         (

@@ -16,7 +16,7 @@ from overtile import provenance
 from overtile.errors import InputError
 from overtile.reporting import inputs, models, page, pictures, planes, plots, summary, table, window
 from overtile.reporting.inputs import Archive, Result, Slide
-from sheet import read_sheet as read_workflow_sheet
+from overtile_workflow.sheet import read_sheet as read_workflow_sheet
 
 HOSTILE = "<script>alert(1)</script>"
 PLAN = """\

@@ -19,7 +19,7 @@ from overtile.stores import labels as label_stores
 from overtile.stores import layout, work
 from overtile.stores.store import ROOT, Store
 from overtile.stores.writer import StoreWriter
-from settings import check_settings, check_together, load_schema
+from overtile_workflow.settings import check_settings, check_together, load_schema
 from tests.unit import naive_objects as naive
 
 LAYOUTS = [

@@ -9,7 +9,7 @@ import yaml
 
 from overtile.training.augment import Augmentation
 from overtile.training.settings import Settings
-from settings import check_settings, load_schema
+from overtile_workflow.settings import check_settings, load_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA_FILE = ROOT / "workflow" / "schemas" / "config.schema.yaml"

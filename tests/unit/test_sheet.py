@@ -9,7 +9,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sheet import FORBIDDEN, NAME, Row, read_sheet
+from overtile_workflow.sheet import FORBIDDEN, NAME, Row, read_sheet
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = "slide\timage\tlabels\tsplit\tgroup\tpixel_size_um"

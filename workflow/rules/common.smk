@@ -43,9 +43,9 @@ def find_root(rules):
 ROOT = find_root(workflow.current_basedir)
 sys.path.insert(0, str(ROOT / "workflow" / "lib"))
 
-from environments import network_environment
-from settings import check_settings, check_together, load_schema
-from sheet import MADE_HERE, read_sheet
+from overtile_workflow.environments import network_environment
+from overtile_workflow.settings import check_settings, check_together, load_schema
+from overtile_workflow.sheet import MADE_HERE, read_sheet
 
 SCRIPTS = str(ROOT / "scripts")
 
@@ -74,8 +74,11 @@ def text_digest(name):
 
 
 def find_sheet(path):
-    """The sheet as named, from where snakemake runs, or else from the workflow's folder."""
-    return path if Path(path).exists() else str(ROOT / path)
+    """The sheet as named, from where snakemake runs; a shipped configuration's comes with it."""
+    shipped = all(
+        Path(file).resolve().is_relative_to(ROOT) for file in workflow.configfiles
+    )
+    return str(ROOT / path) if shipped and not Path(path).exists() else path
 
 
 try:

@@ -15,6 +15,7 @@ rule make_demo_slide:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
+        abreast=1,
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 2 * attempt,
     params:

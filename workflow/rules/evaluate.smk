@@ -16,6 +16,7 @@ rule evaluate_slide:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
+        abreast=1,
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=minutes(2, per_gb=60),
     params:

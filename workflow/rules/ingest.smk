@@ -14,6 +14,7 @@ rule ingest_image:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
+        abreast=1,
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=minutes(2, per_gb=20),
     params:
@@ -42,6 +43,7 @@ rule ingest_labels:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
+        abreast=1,
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=minutes(2, per_gb=20),
     params:

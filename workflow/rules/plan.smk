@@ -1,8 +1,3 @@
-localrules:
-    write_settings,
-    list_slides,
-
-
 rule write_settings:
     """Write one model's settings to a file: other models' changes do not concern it."""
     output:
@@ -11,11 +6,12 @@ rule write_settings:
         "logs/write_settings/{model}.log",
     benchmark:
         "benchmarks/write_settings/{model}.tsv"
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
-        mem_mb=100,
+        mem_mb=500,
     params:
         settings=lambda wildcards: yaml.safe_dump(training_settings(wildcards.model)),
     shell:
@@ -33,6 +29,7 @@ rule list_slides:
         "benchmarks/list_slides/{model}.tsv"
     wildcard_constraints:
         model=one_of(TRAINED),
+    localrule: True
     threads: 1
     resources:
         mem_mb=1000,

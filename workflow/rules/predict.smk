@@ -16,6 +16,7 @@ rule predict_probabilities:
         network_environment(config["device"])
     threads: 4
     resources:
+        abreast=1,
         gpu=int(config["device"] != "cpu"),
         mem_mb=lambda wildcards, attempt: round(
             1000 * config["prediction"]["memory_gb"] * (1 + attempt)

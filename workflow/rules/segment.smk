@@ -15,6 +15,7 @@ rule segment_objects:
         "../../envs/cpu.yaml"
     threads: 1
     resources:
+        abreast=1,
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=minutes(2, per_gb=60),
     params:

@@ -14,6 +14,7 @@ rule separate_labels:
         "../../envs/cpu.yaml"
     threads: 2
     resources:
+        abreast=1,
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=minutes(2, per_gb=60),
     params:

@@ -1,4 +1,4 @@
-from slurm_jobs import cancel_left_jobs
+from overtile_workflow.slurm_jobs import begin
 
 # Slides whose raw picture is larger, in 10^9 bytes, share no job with others: so 50 slides ask for
 # some 6 hours at most. Prediction without a GPU takes ten times as long.
@@ -16,7 +16,11 @@ STAGES = {
                 f"logs/separate_labels/{kind}/{{slide}}.log",
                 f"results/targets/{kind}/{{slide}}.ome.zarr/zarr.json",
             )
-            for kind in {f"{m['ndim']}d_{m['separate_px']}px" for m in MODELS.values()}
+            for kind in {
+                f"{m['ndim']}d_{m['separate_px']}px"
+                for m in MODELS.values()
+                if m["separate_px"]
+            }
         ),
     ],
     "weigh": [
@@ -67,7 +71,8 @@ def minutes(least, per_gb):
 def batch(stage):
     """Group of a slide's steps: small slides share a job. Only clusters look at groups.
 
-    A slide that was begun and did not end comes alone: should it fail again, it fails alone.
+    A slide that was begun and did not end comes alone: should it fail again, it fails alone. Rules
+    with a group ask for one place `abreast`: their members run one after another.
     """
 
     def group(wildcards):
@@ -83,9 +88,13 @@ def batch(stage):
 def was_left(stage, names):
     """Whether one of a slide's steps in a stage has begun, and has left nothing."""
     pairs = ([path.format(**names) for path in pair] for pair in STAGES[stage])
-    return any(os.path.exists(log) and not os.path.exists(end) for log, end in pairs)
+    return any(has_text(log) and not os.path.exists(end) for log, end in pairs)
+
+
+def has_text(log):
+    """Whether a step has said something: where a group fails, all members get a log."""
+    return os.path.exists(log) and os.path.getsize(log) > 0
 
 
 onstart:
-    # A Snakemake that is killed leaves its jobs to SLURM, and would make them a second time.
-    cancel_left_jobs(workflow)
+    begin(workflow)

@@ -15,6 +15,7 @@ rule weigh_borders:
         "../../envs/cpu.yaml"
     threads: 2
     resources:
+        abreast=1,
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=minutes(2, per_gb=60),
     params:

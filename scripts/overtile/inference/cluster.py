@@ -56,7 +56,11 @@ def open_cluster(
 
     logging.getLogger("distributed").setLevel(QUIET)  # also while the cluster is being closed
     make = {"local": _local_cluster, "slurm": _slurm_cluster}[kind]
-    with _ended_in_order(), make(workers, device, memory_gb, slurm_flags) as cluster:
+    with (
+        _ended_in_order(),
+        _quiet_workers(),
+        make(workers, device, memory_gb, slurm_flags) as cluster,
+    ):
         _replace_lost(cluster, workers)
         with Client(cluster) as client:
             try:
@@ -77,6 +81,17 @@ def _ended_in_order() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _quiet_workers() -> Iterator[None]:
+    """Let workers log nothing of Dask's: `silence_logs` begins later, and ends before they do."""
+    import dask
+
+    key = "distributed.nanny.pre-spawn-environ"
+    level = {"DASK_LOGGING__DISTRIBUTED": logging.getLevelName(QUIET).lower()}
+    with dask.config.set({key: dask.config.get(key) | level}):
+        yield
 
 
 def _replace_lost(cluster: "distributed.SpecCluster", workers: int) -> None:

@@ -54,10 +54,11 @@ class Held:
         self._write("")
 
     def _write(self, text: str) -> None:
+        # Cut off last: on a full disk what was there before stays, and is not taken for nothing.
         self.file.seek(0)
-        self.file.truncate()
         self.file.write(text)
         self.file.flush()
+        self.file.truncate()
         os.fsync(self.file.fileno())
 
 
@@ -68,12 +69,12 @@ def alone(path: Path) -> Iterator[Held]:
     Raises StillRunning if another process holds it, with who that is and since when.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+", encoding="utf-8") as file:
+    path.touch()
+    with open(path, "r+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StillRunning(f"{path}: {_holder(file)}; nothing to do but wait") from None
-        file.seek(0)
         yield Held(file, was_killed=bool(file.read()))
 
 

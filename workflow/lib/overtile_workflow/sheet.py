@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass, replace
 
-from settings import nearest
+from overtile_workflow.settings import nearest
 
 REQUIRED = ("slide", "image")
 OPTIONAL = ("labels", "split", "group", "pixel_size_um", "mask")

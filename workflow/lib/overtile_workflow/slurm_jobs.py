@@ -1,0 +1,124 @@
+"""What a run on SLURM does before its first job: check limits, end what killed runs have left."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+LOGS = Path(".snakemake", "slurm_logs")
+"""Where SLURM's own output goes, and by which a folder's jobs are known."""
+
+RUNS = Path(".snakemake", "slurm_runs")
+"""A file for each run, named as its jobs are; the run holds its lock as long as it lives."""
+
+SECONDS_TO_END = 300
+"""For processes of a cancelled job to end, also on a node that answers slowly."""
+
+SECONDS_TO_KEEP = 30 * 24 * 3600
+"""How long the file of a run that has ended stays: longer than its jobs could."""
+
+
+def begin(workflow) -> None:
+    """Cancel what killed runs have left in SLURM's queue for this folder, and wait for its end.
+
+    workflow: Snakemake's own, in its `onstart`. Does nothing unless this run submits to SLURM.
+    Jobs of other runs in this folder that are alive are left alone. Raises WorkflowError if SLURM
+    does not answer, if jobs do not end, or if groups would ask for the memory of all members.
+    """
+    if workflow.executor_plugin.name != "slurm":
+        return
+    if "abreast" not in workflow.global_resources:
+        raise WorkflowError(
+            "resources: abreast=1 is missing, so that a job shared by 50 slides would ask for the "
+            "memory of all of them at once; take workflow/profiles/slurm, and where --resources is "
+            "given too, which replaces the profile's, write --resources abreast=1 gpu=1"
+        )
+    ask_age_once()
+    RUNS.mkdir(parents=True, exist_ok=True)
+    # Jobs have this name; the plugin makes it before onstart. Never closed: the kernel lets go when
+    # this process ends, however it ends. Programs that it starts do not inherit it (PEP 446), or
+    # one that outlives it would seem to be a run.
+    run = os.open(RUNS / workflow.scheduler._executor.run_uuid, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(run, fcntl.LOCK_EX)
+        end_jobs(Path.cwd())
+    except OSError as error:
+        say(f"jobs in SLURM's queue are left alone: {RUNS} cannot be locked: {error.strerror}")
+
+
+def ask_age_once() -> None:
+    """Let the plugin know how long squeue lists jobs that ended, without asking for it ever again.
+
+    It asks each time, and takes sacct as soon as SLURM does not answer once: where that has no
+    database, it would be asked without end.
+    """
+    import snakemake_executor_plugin_slurm as plugin
+
+    seconds = plugin.get_min_job_age()
+    plugin.get_min_job_age = lambda: seconds
+
+
+def is_alive(run: Path) -> bool:
+    """Whether some process holds the lock of a run's file."""
+    try:
+        with open(run, "r+") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def end_jobs(folder: Path) -> None:
+    """Cancel a folder's jobs of runs that have ended, and wait until their last process has."""
+    left = left_jobs(folder)
+    if left:
+        say(f"cancelling {len(left)} SLURM jobs of a run that was killed")
+        ask("scancel", *left)
+    end = time.monotonic() + SECONDS_TO_END
+    while left:
+        if time.monotonic() > end:
+            raise WorkflowError(
+                f"SLURM jobs {', '.join(left)} of a run that was killed do not end; "
+                "run again when squeue lists them no more"
+            )
+        time.sleep(1)
+        left = left_jobs(folder)
+    for path in (folder / RUNS).iterdir():
+        if time.time() - path.stat().st_mtime > SECONDS_TO_KEEP and not is_alive(path):
+            path.unlink()
+
+
+def left_jobs(folder: Path) -> list[str]:
+    """Numbers of this user's jobs that wait or run, of a run in a folder that has ended."""
+    logs = (folder / LOGS).resolve()
+    widths = {"JobID": 30, "Name": 255, "StdOut": 4096}
+    columns = ",".join(f"{column}:{width}" for column, width in widths.items())
+    jobs = []
+    for line in ask("squeue", "--me", "--noheader", f"--Format={columns}").splitlines():
+        number, run, output = line[:30].strip(), line[30:285].strip(), Path(line[285:].strip())
+        if output.is_relative_to(logs) and not is_alive(folder / RUNS / run):
+            jobs.append(number)
+    return jobs
+
+
+def ask(*command: str) -> str:
+    """Run one of SLURM's programs; return what it prints."""
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
+        raise WorkflowError(
+            f"{command[0]} failed, and jobs of a killed run may be in SLURM's queue: {reason}; "
+            "run again when SLURM answers"
+        ) from None
+
+
+def say(line: str) -> None:
+    """Tell the user one line."""
+    print(line, file=sys.stderr, flush=True)
