@@ -36,7 +36,7 @@ def run(args):
     from overtile.provenance import read_runs
     from overtile.reporting.crate import Crate
     from overtile.reporting.inputs import read_sheet
-    from overtile.reporting.made import walk_results
+    from overtile.reporting.made import newest_inputs, walk_results
     from overtile.stores.digest import digest_file, digest_of_digests
     from overtile.stores.files import write_text
 
@@ -46,8 +46,9 @@ def run(args):
     version = digest_of_digests(map(digest_file, [args.snakefile, *rules]))[:16]
     for source in (args.snakefile, args.sheet):
         copyfile(source, workflow / source.name)
-    crate = Crate(args.title, args.licence)
-    for made in walk_results(args.results, slides, args.models, read_runs):
+    results = list(walk_results(args.results, slides, args.models, read_runs))
+    crate = Crate(args.title, args.licence, newest_inputs(results))
+    for made in results:
         crate.add(made)
     given = [
         (path.relative_to(args.results).as_posix(), name, digest_file(path))

@@ -32,6 +32,7 @@ def run(args):
     from overtile.errors import InputError
     from overtile.inference.geojson import write_geojson
     from overtile.inference.label_tiff import write_tiff
+    from overtile.stores.digest import digest_file
     from overtile.stores.plain import open_labels
     from overtile.stores.undamaged import refuse_incomplete
 
@@ -45,6 +46,8 @@ def run(args):
             write_geojson(labels, args.geojson)
         if args.tiff:
             write_tiff(labels if args.what == "objects" else classes, args.tiff)
+        written = [digest_file(file) for file in (args.geojson, args.tiff) if file]
+        return {"content": written[0], "also": written[1:], "read": labels.digest}
 
 
 def main(arguments=None):

@@ -29,7 +29,11 @@ def run(args):
         return {"content": digest_file(args.package / "plan.yaml")}
     source = copy_package(args.adopt, args.package, args.plan)
     inputs = {str(source.resolve()): digest_file(source)}
-    return {"content": digest_file(args.package / "plan.yaml"), "inputs": inputs}
+    return {
+        "content": digest_file(args.package / "plan.yaml"),
+        "also": [digest_file(args.plan)],
+        "inputs": inputs,
+    }
 
 
 def main(arguments=None):

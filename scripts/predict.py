@@ -126,6 +126,7 @@ def run(args):
     where = (args.background, args.fill_value)
     with ExitStack() as stack:
         mask = args.mask and stack.enter_context(open_labels(args.mask, "binary", folder))
+        inputs = _digest_mask(args.mask)
         foreground, looked_at = choose_foreground(image, mask, *where)
         prediction = Prediction(image, packages, device, wanted, tiling, foreground, scaling)
         key = prediction_key(prediction, looked_at, code_digest(__file__))
@@ -134,7 +135,18 @@ def run(args):
         say_device(device, args.device)
         write_prediction(prediction, folder, key, client, wanted=asdict(wanted))
     remove_temporary(folder)
-    return {"device": device.torch.type, "precision": device.precision}
+    return {"device": device.torch.type, "precision": device.precision, "inputs": inputs}
+
+
+def _digest_mask(mask):
+    """SHA-256 by path of the mask's file, of a store that of its root; empty without a mask."""
+    from overtile.stores.digest import digest_file
+    from overtile.stores.store import ROOT
+
+    if mask is None:
+        return {}
+    file = mask / ROOT if mask.is_dir() else mask
+    return {str(file.resolve()): digest_file(file)}
 
 
 def main(arguments=None):

@@ -53,6 +53,7 @@ def run(args):
     from overtile.stores.digest import digest_file
     from overtile.stores.files import write_text
 
+    sheet_digest = digest_file(args.sheet) if args.sheet else None
     models = [read_model(folder) for folder in args.models]
     names = [model.name for model in models]
     archive = load_archive(args.scores, args.sheet, args.slides, names, args.reference_name)
@@ -67,7 +68,11 @@ def run(args):
     write_text(args.report, page)
     print(f"report: {args.report}")
     print(headline_text(archive))
-    return {"content": digest_file(args.report)}
+    return {
+        "content": digest_file(args.report),
+        "also": [digest_file(args.table)] if args.table else [],
+        "inputs": {str(args.sheet.resolve()): sheet_digest} if args.sheet else {},
+    }
 
 
 def main(arguments=None):

@@ -62,7 +62,7 @@ def run(args):
     from overtile.code_digest import code_digest
     from overtile.inference.segment import write_segmentation
     from overtile.inference.segmenting import Segmenting
-    from overtile.stores.digest import digest_of
+    from overtile.stores.digest import digest_file, digest_of
     from overtile.stores.store import Store, store_path
     from overtile.stores.undamaged import refuse_incomplete
 
@@ -80,6 +80,8 @@ def run(args):
         has_values = probabilities.attributes.get("wanted", {}).get("keep") != "classes"
         found = measure_objects(labels, probabilities if has_values else None)
         write_table(args.objects, found, probabilities.name)
+        return {"also": [digest_file(args.objects)]}
+    return None
 
 
 def main(arguments=None):

@@ -45,6 +45,24 @@ def done(step):
     return run
 
 
+@pytest.fixture(scope="session")
+def validate():
+    """Run the official validator on the crate in a folder: `make test` makes its environment."""
+    default = ROOT / ".venv" / "checks" / "bin" / "python"
+    python = os.environ.get("OVERTILE_CHECKS", str(default))
+    if not Path(python).exists():
+        reason = f"no validator at {python}; run `make test` once"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+    def run(folder: Path) -> subprocess.CompletedProcess:
+        command = [python, str(ROOT / "tests" / "crates.py"), str(folder)]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    return run
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """One process for all files of tests/slurm: only one cluster at a time can run on a machine."""

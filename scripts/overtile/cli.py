@@ -5,9 +5,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from overtile.errors import InputError
+from overtile.stores.effort import Work, at_work
 
 EXIT_BAD_INPUT = 1
 
@@ -29,14 +31,16 @@ def execute(
         "--record", type=path, metavar="RUN.json", help="file that is to say how this run went"
     )
     args = parser.parse_args(arguments)
-    started = datetime.now(UTC)
     # OpenMP threads that spin while they wait make training 10 to 40 times slower as soon as
     # another process wants a core; sleeping costs nothing measurable on an idle machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    given = sys.argv[1:] if arguments is None else arguments
+    folder = _folder(getattr(args, into)) if into else None
+    work = Work(folder, partial(_describe, run, given, _now()))
     try:
-        facts = run(args)
-        given = sys.argv[1:] if arguments is None else arguments
-        _note(args, run, given, started.isoformat(timespec="milliseconds"), facts or {}, into)
+        with at_work(work):
+            facts = run(args)
+        _note_end(work, facts or {}, args.record)
     except InputError as error:
         print(f"{parser.prog}: {one_line(error)}", file=sys.stderr)
         return getattr(error, "exit_code", EXIT_BAD_INPUT)
@@ -50,26 +54,37 @@ def execute(
     return 0
 
 
-def _note(
-    args: argparse.Namespace,
-    run: Callable,
-    arguments: Sequence[str],
-    started: str,
-    facts: dict,
-    into: str | None,
-) -> None:
-    """Leave the record of a run that went well."""
-    if into is None and args.record is None:
-        return
-    from overtile.provenance import describe_run, note_run
-    from overtile.stores.files import write_json
-    from overtile.stores.store import store_path
+def _folder(path: Path) -> Path:
+    """The folder of a store or a fold."""
+    from overtile.stores.store import store_path  # late: it imports zarr, which the step needs too
 
-    record = describe_run(Path(run.__code__.co_filename), arguments, started, facts)
-    if into is not None:
-        note_run(store_path(getattr(args, into)), record)
-    if args.record is not None:
-        write_json(args.record, record)
+    return store_path(path)
+
+
+def _describe(run: Callable, arguments: Sequence[str], started: str) -> dict:
+    """What is known of a run from its beginning."""
+    from overtile.provenance import describe_run  # late: it digests the code
+
+    return describe_run(Path(run.__code__.co_filename), arguments, started)
+
+
+def _note_end(work: Work, facts: dict, record: Path | None) -> None:
+    """Leave the record of a run that went well."""
+    if work.folder is None and record is None:
+        return
+    from overtile.provenance import note_end
+    from overtile.stores.files import write_json
+
+    run = {**(work.begun or work.describe()), "ended": _now(), **facts}
+    if work.folder is not None:
+        note_end(work.folder, run)
+    if record is not None:
+        write_json(record, run)
+
+
+def _now() -> str:
+    """The time of day in UTC to the millisecond, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def one_line(error: Exception) -> str:

@@ -13,7 +13,10 @@ PACKAGE = "overtile"
 # watched, the search for a GPU where it runs, not what comes out: a change in them reruns nothing.
 LEFT_OUT = frozenset(
     f"{PACKAGE}.{name}"
-    for name in ("cli", "progress", "provenance", "code_digest", "networks.gpus", "networks.sight")
+    for name in (
+        *("cli", "progress", "provenance", "stores.effort", "code_digest"),
+        *("networks.gpus", "networks.sight"),
+    )
 )
 
 

@@ -9,18 +9,18 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from overtile.code_digest import code_digest
 from overtile.stores.digest import digest_file
-from overtile.stores.files import read_json, write_json
+from overtile.stores.effort import add_effort, read_effort
 
-PACKAGES = ("torch", "numpy", "scipy", "zarr", "dask", "scikit-image", "tifffile", "snakemake")
-
-EFFORT = "effort.json"
-"""What it took to make the folder that it lies in; no part of the result."""
+PACKAGES = (
+    *("torch", "numpy", "scipy", "numba", "scikit-image", "zarr", "numcodecs", "dask"),
+    *("tifffile", "imagecodecs", "pillow", "nibabel", "pyarrow", "safetensors"),
+)
+"""Those that pixels, weights, numbers and files of results come from or go through."""
 
 COMMITS = ("zarr.json", "fold.json")
 """What a finished folder has: a store, a trained fold."""
@@ -35,25 +35,19 @@ def versions() -> dict[str, str]:
     return found
 
 
-def now() -> str:
-    """The time of day in UTC to the millisecond, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+def describe_run(script: Path, arguments: Sequence[str], started: str) -> dict:
+    """The record of a run that begins; at its end `ended` comes in, and what the step has to say.
 
-
-def describe_run(script: Path, arguments: Sequence[str], started: str, facts: dict) -> dict:
-    """The record of a run that ends now.
-
-    script: the step's file. arguments: of its command line. facts: what else the step has to say,
-    such as `inputs`, SHA-256 of raw files by path.
+    script: the step's file. arguments: of its command line. What steps say: `content`, SHA-256 of
+    the file that they wrote; `also`, those of all others; `inputs`, those of what they read outside
+    the results, by path.
     """
     return {
         "script": script.name,
         "command": shlex.join(["python", _shown(script), *map(str, arguments)]),
         "code": code_digest(script),
         "started": started,
-        "ended": now(),
         "versions": versions(),
-        **facts,
     }
 
 
@@ -63,32 +57,28 @@ def _shown(script: Path) -> str:
     return str(called if called.name == script.name else script)
 
 
-def note_run(folder: Path, run: dict) -> None:
-    """Add a run to a folder's record, after those that have left the same content there.
+def note_end(folder: Path, run: dict) -> None:
+    """Bind a run that went well, and those whose work it took up, to what now lies in a folder.
 
-    A step that finds everything done ends at once and leaves what was there: the runs before it
-    are those that computed. Runs that led to other content are dropped.
+    Runs before it have the same key, or else it had begun anew and forgotten them. Those that were
+    killed have no end; those that had ended are the ones that computed, if this one found all done.
     """
     content = content_digest(folder)
     if content is None:
         return
-    known = _read_effort(folder)
-    earlier = [old for old in known.get("runs", []) if old.get("content") == content]
-    write_json(folder / EFFORT, {**known, "runs": [*earlier, {**run, "content": content}]})
+    known = [old for old in read_effort(folder).get("runs", []) if old.get("key") == run.get("key")]
+    before = [old for old in known if not old.items() <= run.items()]
+    add_effort(folder, runs=[{**one, "content": content} for one in (*before, run)])
 
 
 def read_runs(folder: Path) -> list[dict]:
     """The runs that made what lies in a folder, oldest first; empty if that is not known."""
     content = content_digest(folder)
-    return [run for run in _read_effort(folder).get("runs", []) if run.get("content") == content]
+    runs = read_effort(folder).get("runs", []) if content else []
+    return [run for run in runs if run.get("content") == content]
 
 
 def content_digest(folder: Path) -> str | None:
     """SHA-256 of the file that says that a folder is finished; None without one."""
     found = next((folder / name for name in COMMITS if (folder / name).is_file()), None)
     return digest_file(found) if found else None
-
-
-def _read_effort(folder: Path) -> dict:
-    path = folder / EFFORT
-    return read_json(path) if path.is_file() else {}

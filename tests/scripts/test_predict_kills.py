@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from overtile.inference.memory import BLOCKS_AT_ONCE
 from overtile.networks.device import Device
+from overtile.provenance import read_runs
 from overtile.stores.digest import digest_file
 from tests.contents import contents
 
@@ -142,6 +143,32 @@ def test_kills_at_random_moments_cost_less_than_a_shard_per_worker_each_and_no_b
     blocks = finished(target)
     assert len(set(blocks)) == len(blocks) == len(finished(undisturbed)) > 100
     assert len(lines(begun)) <= len(blocks) + kills * at_once
+
+
+@pytest.fixture
+def killed(start, tmp_path) -> Path:
+    """What a prediction leaves that was killed after its first block."""
+    target = tmp_path / "p.ome.zarr"
+    process = start(target, tmp_path / "begun")
+    await_that(lambda: finished(target), process)
+    kill(process)
+    assert read_runs(target) == []
+    return target
+
+
+def test_a_run_that_was_killed_is_known_with_the_one_that_went_on(killed, start, tmp_path):
+    (begun,) = json.loads((killed / "effort.json").read_text())["runs"]
+    assert {"torch", "zarr"} <= set(begun["versions"]) and len(begun["code"]) == 16
+    assert start(killed, tmp_path / "begun").wait() == 0
+    first, second = read_runs(killed)
+    assert first == begun | {"content": second["content"]} and "ended" not in first
+    assert first["started"] < second["started"] < second["ended"]
+
+
+def test_a_run_that_was_killed_is_forgotten_where_another_begins_anew(killed, start, tmp_path):
+    assert start(killed, tmp_path / "begun", "--keep", "classes").wait() == 0
+    (run,) = read_runs(killed)
+    assert "--keep classes" in run["command"] and "ended" in run
 
 
 @pytest.fixture

@@ -2,10 +2,15 @@
 
 import json
 import shutil
+import sys
 from hashlib import sha256
+from importlib.metadata import packages_distributions
+from pathlib import Path
 
-from overtile.code_digest import code_digest
-from overtile.provenance import read_runs
+from overtile.code_digest import code_digest, imports
+from overtile.provenance import PACKAGES, read_runs, versions
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 def ingest(done, data, store, number="00"):
@@ -39,6 +44,31 @@ def test_a_run_that_finds_all_done_comes_after_the_run_that_computed(done, data,
         ingest(done, data, store)
     first, second = read_runs(store)
     assert first["ended"] < second["started"]
+
+
+def test_a_mask_is_an_input_of_its_prediction(done, archive, packaged, data, tmp_path):
+    image = ("--image", archive / "a.ome.zarr", "--model", packaged / "package", "--device", "cpu")
+    file = data / "em_isbi2012" / "label" / "00.png"
+    labels = archive / "a.ome.zarr" / "labels" / "reference"
+    for mask, read in {file: file, labels: labels / "zarr.json"}.items():
+        done("predict", *image, "--mask", mask, "--probabilities", tmp_path / "p.ome.zarr")
+        (run,) = read_runs(tmp_path / "p.ome.zarr")
+        assert run["inputs"] == {str(read.resolve()): sha256(read.read_bytes()).hexdigest()}
+
+
+def test_versions_are_those_of_all_libraries_that_steps_import_but_for_some():
+    modules = {name.split(".")[0] for file in SCRIPTS.rglob("*.py") for name in imports(file)}
+    strange = modules - set(sys.stdlib_module_names) - {"overtile", *NO_PART}
+    packages = packages_distributions()
+    assert {packages[module][0].lower() for module in strange} <= set(PACKAGES)
+    assert set(PACKAGES) <= set(versions()) and "snakemake" not in versions()
+
+
+NO_PART = {
+    *("matplotlib", "jinja2", "markupsafe", "rocrate", "yaml", "ome_zarr_models"),
+    *("distributed", "dask_jobqueue", "tornado", "tqdm", "psutil"),
+}
+"""Modules that draw, write text or distribute work: no pixel and no number comes from them."""
 
 
 def test_runs_that_led_to_other_content_are_forgotten(done, data, tmp_path):

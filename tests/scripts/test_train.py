@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 
+from overtile.provenance import read_runs
+
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ("fold.json", "history.tsv", "best.safetensors", "last.safetensors")
 
@@ -41,6 +43,9 @@ def test_a_training_killed_and_run_again_gives_the_bytes_of_an_undisturbed_one(
         assert not (folder / "fold.json").exists()
     assert kills == 2
     done("train", *train_command(folder))
+    *killed, last = read_runs(folder)
+    assert ["ended" in run for run in killed] == [False, False] and "ended" in last
+    assert all(run["versions"]["torch"] == torch.__version__ for run in killed)
     for name in RESULTS:
         assert (folder / name).read_bytes() == (packaged / "fold0" / name).read_bytes(), name
 
@@ -73,7 +78,7 @@ def test_a_gpu_that_is_not_there_is_an_error_at_once(step, train_command, tmp_pa
         return
     result = step("train", *train_command(tmp_path / "fold0"), "--device", "cuda")
     assert result.returncode == 1
-    assert "sees no GPU" in result.stderr
+    assert "--device: cuda was asked for, but torch" in result.stderr
 
 
 def test_a_fold_that_the_plan_does_not_have_is_refused(step, train_command, tmp_path):

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -120,10 +121,55 @@ def test_a_consumers_second_run_does_nothing(consumer):
     assert snakemake(consumer) == {}
 
 
-def test_the_crate_of_a_module_tells_of_this_module(consumer):
+@pytest.fixture(scope="module")
+def graph(consumer) -> dict[str, dict]:
+    """Entities of a module's crate by their id."""
+    crate = json.loads((consumer / "cells/results/ro-crate-metadata.json").read_text())
+    return {entity["@id"]: entity for entity in crate["@graph"]}
+
+
+def ids(value) -> set[str]:
+    """What a property refers to."""
+    return {one["@id"] for one in (value if isinstance(value, list) else [value])}
+
+
+def test_the_official_validator_finds_nothing_wrong_with_the_crate(consumer, validate):
+    result = validate(consumer / "cells" / "results")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_a_segmentation_leads_back_to_the_raw_labels_of_a_training_slide(consumer, graph):
+    made_by = {
+        result: entity
+        for entity in graph.values()
+        if entity["@type"] == "CreateAction" and entity["@id"] != "#workflow-run"
+        for result in ids(entity["result"])
+    }
+    waiting, found = {"slides/two.ome.zarr/labels/tiny/"}, set()
+    while waiting:
+        path = waiting.pop()
+        found.add(path)
+        waiting |= ids(made_by[path].get("object", [])) - found if path in made_by else set()
+    header, row = (line.split("\t") for line in (consumer / "slides.tsv").open().readlines()[:2])
+    raw = Path(row[header.index("labels")]).resolve()
+    assert graph[raw.as_uri()]["sha256"] == sha256(raw.read_bytes()).hexdigest()
+    steps = {"slides/one.ome.zarr/labels/reference/", "targets/2d_1px/one.ome.zarr/"}
+    assert {raw.as_uri(), *steps, "weights/tiny/one.zarr/", "models/tiny/fold0/"} <= found
+
+
+def test_the_report_is_made_from_what_it_reads(consumer, graph):
+    read = ids(graph["#run-report.html-0"]["object"])
+    model = {f"models/tiny/{name}" for name in ("plan.yaml", "fold0/")}
+    shown = {"weights/tiny/one.zarr/", "targets/2d_1px/one.ome.zarr/", "scores/tiny/one.json"}
+    labels = {f"slides/{slide}.ome.zarr/labels/tiny/" for slide in ("one", "two")}
+    pictures = {f"slides/{slide}.ome.zarr/" for slide in ("one", "two")}
+    sheet = (consumer / "slides.tsv").resolve().as_uri()
+    reference = "slides/one.ome.zarr/labels/reference/"
+    assert read == model | shown | labels | pictures | {sheet, reference}
+
+
+def test_the_crate_of_a_module_tells_of_this_module(consumer, graph):
     results = consumer / "cells" / "results"
-    crate = json.loads((results / "ro-crate-metadata.json").read_text())
-    graph = {entity["@id"]: entity for entity in crate["@graph"]}
     assert graph["./"]["name"] == "Cells of another workflow"
     made = yaml.safe_load((results / "workflow" / "config.yaml").read_text())
     assert list(made["models"]) == ["tiny"]
@@ -212,6 +258,12 @@ def test_a_deployment_by_tag_has_all_of_the_workflow_and_its_scripts(clone, publ
     slide = "resources/demo/slide1.ome.tif"
     assert snakemake(tmp_path, slide, **published) == {"make_demo_slide": 1}
     assert (tmp_path / slide).exists()
+
+
+def test_local_rules_say_so_themselves(clone):
+    """Names in `localrules:` have no prefix: as a module's, these rules would be submitted."""
+    rules = "".join(path.read_text() for path in (clone / "workflow" / "rules").glob("*.smk"))
+    assert rules.count("localrule: True") == 2 and "localrules" not in rules
 
 
 def test_what_the_workflow_catalogue_asks_for_is_there(clone):

@@ -5,7 +5,8 @@ rule export_outlines:
     output:
         "results/exports/{model}/{slide}.geojson",
     log:
-        "logs/export_outlines/{model}/{slide}.log",
+        text="logs/export_outlines/{model}/{slide}.log",
+        run="results/runs/export_outlines/{model}/{slide}.json",
     benchmark:
         "benchmarks/export_outlines/{model}/{slide}.tsv"
     conda:
@@ -19,7 +20,8 @@ rule export_outlines:
         script=script("export.py"),
     shell:
         "python {params.script:q} --segmentation {input:q} --geojson {output:q}"
-        " 2>&1 | tee {log:q}"
+        " --record {log.run:q}"
+        " 2>&1 | tee {log.text:q}"
 
 
 rule export_tiff:
@@ -29,7 +31,8 @@ rule export_tiff:
     output:
         "results/exports/{model}/{slide}.tif",
     log:
-        "logs/export_tiff/{model}/{slide}.log",
+        text="logs/export_tiff/{model}/{slide}.log",
+        run="results/runs/export_tiff/{model}/{slide}.json",
     benchmark:
         "benchmarks/export_tiff/{model}/{slide}.tsv"
     conda:
@@ -43,4 +46,5 @@ rule export_tiff:
         script=script("export.py"),
     shell:
         "python {params.script:q} --segmentation {input:q} --tiff {output:q}"
-        " 2>&1 | tee {log:q}"
+        " --record {log.run:q}"
+        " 2>&1 | tee {log.text:q}"

@@ -36,13 +36,18 @@ FORMATS = {
 """Media types of files by their ending; `.gz` does not count."""
 
 
+FAILED = "http://schema.org/FailedActionStatus"
+UNFINISHED = "Killed, or ended by an error; what it had finished is part of the result"
+
+
 @dataclass(frozen=True)
 class Made:
     """One result and the runs that made it.
 
     path: relative to the result folder, with a slash at its end for a folder. name: for people.
     digest: SHA-256, of a store's pixels or a file's bytes. parts: other results that it was made
-    from, by path. also: what else the same runs wrote, as (path, name, digest).
+    from, by path. also: files that lie where the same step writes them, as (path, name, digest); a
+    run is credited with those whose digest it recorded.
     """
 
     path: str
@@ -54,9 +59,12 @@ class Made:
 
 
 class Crate:
-    """Collects results and runs; `to_json` gives the metadata. Same results, same bytes."""
+    """Collects results and runs; `to_json` gives the metadata. Same results, same bytes.
 
-    def __init__(self, title: str, licence: str):
+    newest: by path, the digest of each raw file when it was last read (`made.newest_inputs`).
+    """
+
+    def __init__(self, title: str, licence: str, newest: dict[str, str]):
         self._crate = ROCrate(version="1.1")
         self._crate.metadata.extra_terms.update(TERMS)
         self._root = self._crate.root_dataset
@@ -70,9 +78,10 @@ class Crate:
             {"@id": "https://w3id.org/ro/crate/1.1"},
             {"@id": "https://w3id.org/workflowhub/workflow-ro-crate/1.0"},
         ]
-        self._times: list[tuple[str, str]] = []
+        self._times: list[str] = []
         self._actions: list[Entity] = []
-        self._raw: dict[str, Entity] = {}
+        self._newest = newest
+        self._raw: dict[tuple[str, str], Entity] = {}
         self._results: list[Entity] = []
         self._seen: dict[str, Entity] = {}
         self._tools: dict[str, Entity] = {}
@@ -82,13 +91,17 @@ class Crate:
 
         `made.parts` must have been added before; those that were not are left out.
         """
-        result = [self._data(made.path, made.name, made.digest)]
-        result += [self._data(*other) for other in made.also]
-        self._results += result
+        own = self._data(made.path, made.name, made.digest)
+        also = [(digest, self._data(path, name, digest)) for path, name, digest in made.also]
+        credited: dict[str, Entity] = {}
         for number, run in enumerate(made.runs):
             objects = [self._seen[part] for part in made.parts if part in self._seen]
             raw = [self._raw_file(path, sha) for path, sha in run.get("inputs", {}).items()]
+            written = run.get("also", [])
+            result = [own, *(entity for digest, entity in also if digest in written)]
             self._add_action(f"#run-{made.path}-{number}", made.name, run, objects + raw, result)
+            credited |= {entity.id: entity for entity in result}
+        self._results += credited.values()
 
     def add_workflow(
         self, snakefile: str, version: str, inputs: Iterable[tuple[str, str, str]], engine: str
@@ -150,8 +163,7 @@ class Crate:
     def _span(self) -> tuple[str, str]:
         """First start and last end of all runs."""
         epoch = "1970-01-01T00:00:00.000+00:00"
-        starts, ends = zip(*self._times, strict=True) if self._times else ([epoch], [epoch])
-        return min(starts), max(ends)
+        return min(self._times, default=epoch), max(self._times, default=epoch)
 
     def _context(self, identifier: str, kind: str, **properties: object) -> Entity:
         found = self._crate.get(identifier)
@@ -172,25 +184,25 @@ class Crate:
         return entity
 
     def _raw_file(self, path: str, digest: str) -> Entity:
-        """A picture outside the result folder, as it was when it was read."""
-        if path not in self._raw:
-            name, kind = Path(path).name, media_type(path)
+        """A file outside the result folder, as it was when it was read."""
+        if (path, digest) not in self._raw:
+            name, kind, uri = Path(path).name, media_type(path), Path(path).as_uri()
             known = {"name": name, "sha256": digest, "encodingFormat": kind}
-            self._raw[path] = self._crate.add(
-                File(self._crate, Path(path).as_uri(), properties=known)
-            )
-        return self._raw[path]
+            if digest != self._newest[path]:
+                uri = f"{uri}#sha256-{digest}"
+            self._raw[path, digest] = self._crate.add(File(self._crate, uri, properties=known))
+        return self._raw[path, digest]
 
     def _add_action(
         self, identifier: str, name: str, run: dict, objects: list[Entity], result: list[Entity]
     ) -> None:
-        self._times.append((run["started"], run["ended"]))
         properties = {
             "name": f"{run['script']}: {name}",
             "description": run["command"],
             "startTime": run["started"],
-            "endTime": run["ended"],
+            **_end(run),
         }
+        self._times += [properties[time] for time in ("startTime", "endTime") if time in properties]
         self._actions.append(
             self._crate.add_action(
                 self._tool(run), identifier, _plain(objects), _plain(result), properties
@@ -221,6 +233,13 @@ class Crate:
             softwareVersion=version,
             url={"@id": url},
         )
+
+
+def _end(run: dict) -> dict[str, object]:
+    """How a run ended, as properties of its action."""
+    if "ended" in run:
+        return {"endTime": run["ended"]}
+    return {"actionStatus": FAILED, "error": UNFINISHED}
 
 
 def media_type(path: str) -> str:

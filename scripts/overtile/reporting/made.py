@@ -1,6 +1,7 @@
 """What lies in a result folder, step by step, with the runs that made it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from overtile.reporting.crate import Made
@@ -9,6 +10,9 @@ from overtile.stores.files import read_json, read_yaml
 from overtile.stores.store import ROOT, Store, store_path
 
 Runs = Callable[[Path], list[dict]]
+NOTHING_PLANNED = {"folds": [], "slides": []}
+EXPORTS = {"geojson": "export_outlines", "tif": "export_tiff"}
+"""Rules by the ending of what they write."""
 
 
 def walk_results(
@@ -21,22 +25,36 @@ def walk_results(
     """
     walk = _Walk(results, slides, runs_of)
     for slide in slides:
-        yield from walk.store(f"slides/{slide}.ome.zarr/", f"slide {slide}")
-        picture = f"slides/{slide}.ome.zarr/"
-        reference = f"{picture}labels/reference/"
-        yield from walk.store(reference, f"reference labels of {slide}", picture)
-        for target in sorted(results.glob(f"targets/*/{slide}.ome.zarr/{ROOT}")):
-            path = store_path(target).relative_to(results).as_posix() + "/"
-            yield from walk.store(path, f"labels to learn of {slide}", reference)
+        yield from walk.slide(slide)
     for model in models:
         yield from walk.model(model)
-    shown = []
     for model in models:
         for slide in slides:
-            for made in walk.segmentation(model, slide):
-                shown.append(made.path)
-                yield made
-    yield from walk.file("report.html", "report", "write_report.json", *shown, also="scores.tsv")
+            yield from walk.segmentation(model, slide)
+    yield from walk.report(models)
+
+
+def newest_inputs(results: Iterable[Made]) -> dict[str, str]:
+    """Digest by path of each file outside the results, as the run that began last has read it."""
+    runs = [run for made in results for run in made.runs]
+    ordered = sorted(runs, key=lambda run: run["started"])
+    return {path: digest for run in ordered for path, digest in run.get("inputs", {}).items()}
+
+
+def _picture(slide: str) -> str:
+    return f"slides/{slide}.ome.zarr/"
+
+
+def _labels(slide: str, name: str = "reference") -> str:
+    return f"{_picture(slide)}labels/{name}/"
+
+
+def _weights(model: str, slide: str) -> str:
+    return f"weights/{model}/{slide}.zarr/"
+
+
+def _scores(model: str, slide: str) -> str:
+    return f"scores/{model}/{slide}.json"
 
 
 class _Walk:
@@ -44,92 +62,151 @@ class _Walk:
 
     def __init__(self, results: Path, slides: Sequence[str], runs_of: Runs):
         self._results, self._slides, self._runs_of = results, slides, runs_of
+        self._plan = cache(self._read_plan)
 
-    def store(self, path: str, name: str, *parts: str, also: str | None = None) -> Iterator[Made]:
-        """A store, if it is finished. also: a file that the same step wrote."""
+    def slide(self, slide: str) -> Iterator[Made]:
+        """Picture, reference labels, and what is to be learnt of them."""
+        yield from self._store(_picture(slide), f"slide {slide}")
+        yield from self._store(_labels(slide), f"reference labels of {slide}", [_picture(slide)])
+        for path in self._separated(slide):
+            yield from self._store(path, f"labels to learn of {slide}", [_labels(slide)])
+
+    def model(self, model: str) -> Iterator[Made]:
+        """Plan, weight maps, folds and package of a model; of one taken over, plan and package."""
+        plan = f"models/{model}/plan.yaml"
+        if self._is_adopted(model):
+            yield from self._package(model, also=[(plan, f"plan of {model}")])
+            return
+        learnt, folds = self._learnt(model), self._folds(model)
+        slides = [_picture(slide) for slide in learnt]
+        targets = {slide: self._target(slide, digest) for slide, digest in learnt.items()}
+        parts = [*slides, *(path for found in targets.values() for path in found)]
+        yield from self._file(plan, f"plan of {model}", f"plan_training/{model}", parts)
+        for slide, target in targets.items():
+            path, name = _weights(model, slide), f"weights of {slide} for {model}"
+            yield from self._store(path, name, [plan, *target])
+        maps = [_weights(model, slide) for slide in learnt]
+        for path in folds:
+            yield from self._fold(path, f"{Path(path).name} of {model}", [plan, *parts, *maps])
+        yield from self._package(model, [plan, *folds])
+
+    def segmentation(self, model: str, slide: str) -> Iterator[Made]:
+        """Probabilities, masks, objects, scores and exports of one slide by one model."""
+        what, labels = f"{slide} by {model}", _labels(slide, model)
+        probabilities = f"probabilities/{model}/{slide}.ome.zarr/"
+        read = [_picture(slide), f"models/{model}/package/"]
+        yield from self._store(probabilities, f"probabilities of {what}", read)
+        table = (f"objects/{model}/{slide}.parquet", f"objects of the segmentation of {what}")
+        yield from self._store(labels, f"segmentation of {what}", [probabilities], also=[table])
+        record = f"evaluate_slide/{model}/{slide}"
+        read = [labels, _labels(slide)]
+        yield from self._file(_scores(model, slide), f"scores of {what}", record, read)
+        for ending, rule in EXPORTS.items():
+            path, record = f"exports/{model}/{slide}.{ending}", f"{rule}/{model}/{slide}"
+            yield from self._file(path, f"export of {what}", record, [labels], of=labels)
+
+    def report(self, models: Sequence[str]) -> Iterator[Made]:
+        """The report and its table, made from what they show."""
+        read = [path for slide in self._slides for path in (_picture(slide), _labels(slide))]
+        for model in models:
+            read += [f"models/{model}/plan.yaml", *self._folds(model)]
+            for slide in self._slides:
+                read += [_labels(slide, model), _scores(model, slide)]
+        # Where a model was taken over, no weight map is shown.
+        if not any(map(self._is_adopted, models)):
+            read += [path for model in models for path in self._figure(model)]
+        table = ("scores.tsv", "table of the report")
+        yield from self._file("report.html", "report", "write_report", read, also=[table])
+
+    def _store(self, path: str, name: str, parts=(), also=()) -> Iterator[Made]:
+        """A store, if it is finished. also: (path, name) of files that the same step wrote."""
         folder = self._results / path
         if (folder / ROOT).is_file():
-            others = self._others(also, f"objects of the {name}")
-            runs = self._runs_of(folder)
-            yield Made(path, name, Store.open(folder).digest, runs, parts, others)
+            digest, runs = Store.open(folder).digest, self._runs_of(folder)
+            yield Made(path, name, digest, runs, parts, self._others(also))
 
-    def file(
-        self, path: str, name: str, record: str, *parts: str, also: str | None = None
+    def _file(
+        self, path: str, name: str, record: str, parts=(), also=(), of: str | None = None
     ) -> Iterator[Made]:
-        """A file, if it is there. record: file of its run, in `runs/`. also: of the same run."""
+        """A file, if it is there. record: of its run, in `runs/`. also: as of a store.
+
+        of: store that its run must have read as it is now; what is made when asked for only may be
+        older.
+        """
         if (self._results / path).is_file():
             digest = digest_file(self._results / path)
-            others = self._others(also, f"table of the {name}")
-            yield Made(path, name, digest, self._recorded(record, digest), parts, others)
+            runs = self._recorded(record, digest)
+            if of:
+                runs = [run for run in runs if run.get("read") == self._digest(of)]
+            yield Made(path, name, digest, runs, parts, self._others(also))
 
-    def _others(self, path: str | None, name: str) -> list[tuple[str, str, str]]:
-        file = self._results / path if path else None
-        return [(path, name, digest_file(file))] if file and file.is_file() else []
-
-    def _recorded(self, record: str, digest: str) -> list[dict]:
-        """The run that a file in `runs/` tells of, if it led to the content with this digest."""
-        file = self._results / "runs" / record
-        runs = [read_json(file)] if file.is_file() else []
-        return [run for run in runs if run.get("content") == digest]
-
-    def fold(self, path: str, name: str, *parts: str) -> Iterator[Made]:
+    def _fold(self, path: str, name: str, parts: Sequence[str]) -> Iterator[Made]:
         """A trained fold, if it is finished."""
         done = self._results / path / "fold.json"
         if done.is_file():
             yield Made(path, name, digest_file(done), self._runs_of(done.parent), parts)
 
-    def package(self, model: str, *parts: str, also: str | None = None) -> Iterator[Made]:
+    def _package(self, model: str, parts=(), also=()) -> Iterator[Made]:
         """A packaged model, if it is finished. It is for others: no record lies in it."""
         path = f"models/{model}/package/"
-        done, name = self._results / path / "plan.yaml", f"model {model}"
+        done = self._results / path / "plan.yaml"
         if done.is_file():
             digest = digest_file(done)
-            runs = self._recorded(f"package_model/{model}.json", digest)
-            yield Made(path, name, digest, runs, parts, self._others(also, f"plan of {name}"))
+            runs = self._recorded(f"package_model/{model}", digest)
+            yield Made(path, f"model {model}", digest, runs, parts, self._others(also))
 
-    def model(self, model: str) -> Iterator[Made]:
-        """Plan, weight maps, folds and package of a model; of one taken over, plan and package."""
-        base = f"models/{model}/"
-        plan = f"{base}plan.yaml"
-        packaged = list(self.package(model, also=plan))
-        if any(run.get("inputs") for made in packaged for run in made.runs):
-            yield from packaged
-            return
-        folds, names = self._planned(plan)
-        slides = [f"slides/{name}.ome.zarr/" for name in names]
-        maps = [f"weights/{model}/{name}.zarr/" for name in names]
-        yield from self.file(plan, f"plan of {model}", f"plan_training/{model}.json", *slides)
-        for path, name in zip(maps, names, strict=True):
-            yield from self.store(path, f"weights of {name} for {model}", plan)
-        paths = [f"{base}fold{number}/" for number in range(folds)]
-        for path in paths:
-            name = f"{Path(path).name} of {model}"
-            yield from self.fold(path, name, plan, *slides, *maps)
-        yield from self.package(model, plan, *paths)
+    def _others(self, files: Sequence[tuple[str, str]]) -> list[tuple[str, str, str]]:
+        there = [(self._results / path, path, name) for path, name in files]
+        return [(path, name, digest_file(file)) for file, path, name in there if file.is_file()]
 
-    def _planned(self, path: str) -> tuple[int, list[str]]:
-        """Number of folds of a plan, and those slides of the sheet that it learns from.
+    def _recorded(self, record: str, digest: str) -> list[dict]:
+        """The run that a file in `runs/` tells of, if it led to the content with this digest."""
+        file = self._results / "runs" / f"{record}.json"
+        runs = [read_json(file)] if file.is_file() else []
+        return [run for run in runs if run.get("content") == digest]
 
-        What else lies there is left over from an earlier plan or sheet.
-        """
-        if not (self._results / path).is_file():
-            return 0, []
-        folds = read_yaml(self._results / path)["folds"]
-        learnt = {name for fold in folds for part in ("train", "validation") for name in fold[part]}
-        return len(folds), [slide for slide in self._slides if slide in learnt]
+    def _digest(self, path: str) -> str | None:
+        """Digest of a store; None if it is not finished."""
+        folder = self._results / path
+        return Store.open(folder).digest if (folder / ROOT).is_file() else None
 
-    def segmentation(self, model: str, slide: str) -> Iterator[Made]:
-        """Probabilities, masks, objects and scores of one slide by one model."""
-        picture = f"slides/{slide}.ome.zarr/"
-        probabilities = f"probabilities/{model}/{slide}.ome.zarr/"
-        labels = f"{picture}labels/{model}/"
-        what = f"{slide} by {model}"
-        package = f"models/{model}/package/"
-        yield from self.store(probabilities, f"probabilities of {what}", picture, package)
-        table = f"objects/{model}/{slide}.parquet"
-        yield from self.store(labels, f"segmentation of {what}", probabilities, also=table)
-        yield from self.file(
-            *(f"scores/{model}/{slide}.json", f"scores of {what}"),
-            f"evaluate_slide/{model}/{slide}.json",
-            *(labels, f"{picture}labels/reference/"),
-        )
+    def _separated(self, slide: str) -> list[str]:
+        """Stores of a slide's labels with borders between touching cells, of all widths."""
+        roots = sorted(self._results.glob(f"targets/*/{slide}.ome.zarr/{ROOT}"))
+        return [f"{store_path(root).relative_to(self._results).as_posix()}/" for root in roots]
+
+    def _target(self, slide: str, digest: str) -> list[str]:
+        """The labels with a digest that a model learns of a slide."""
+        found = [*self._separated(slide), _labels(slide)]
+        return [path for path in found if self._digest(path) == digest]
+
+    def _read_plan(self, model: str) -> dict:
+        path = self._results / "models" / model / "plan.yaml"
+        return read_yaml(path) if path.is_file() else NOTHING_PLANNED
+
+    def _folds(self, model: str) -> list[str]:
+        """Folds of a model's plan. What else lies there is left over from an earlier one."""
+        return [
+            f"models/{model}/fold{number}/" for number in range(len(self._plan(model)["folds"]))
+        ]
+
+    def _learnt(self, model: str, parts=("train", "validation")) -> dict[str, str]:
+        """Those slides of the sheet that a plan learns from, with the digests of their labels."""
+        plan = self._plan(model)
+        names = {name for fold in plan["folds"] for part in parts for name in fold[part]}
+        digests = {known["slide"]: known["labels_digest"] for known in plan["slides"]}
+        # People may edit a plan: a slide may stand in a fold only.
+        return {slide: digests.get(slide, "") for slide in self._slides if slide in names}
+
+    def _figure(self, model: str) -> list[str]:
+        """The weight map that the report shows, of the first training slide, and its labels."""
+        learnt = list(self._learnt(model, ["train"]).items())[:1]
+        return [
+            path
+            for slide, digest in learnt
+            for path in (_weights(model, slide), *self._target(slide, digest))
+        ]
+
+    def _is_adopted(self, model: str) -> bool:
+        """Whether a model was trained elsewhere."""
+        return any(run.get("inputs") for made in self._package(model) for run in made.runs)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overtile.errors import InputError
+from overtile.stores.effort import EFFORT
 from overtile.stores.files import read_json, read_yaml
 
 
@@ -58,7 +59,7 @@ def _read_fold(number: int, folder: Path) -> Fold:
         number,
         read_history(folder / "history.tsv"),
         done.get("best_epoch"),
-        _read_if_there(folder / "effort.json"),
+        _read_if_there(folder / EFFORT),
     )
 
 

@@ -13,6 +13,7 @@ from overtile.errors import InputError
 from overtile.geometry.spans import Block, plan_blocks
 from overtile.progress import progress
 from overtile.stores.digest import digest_of_digests, digest_pixels
+from overtile.stores.effort import FILES, note_begin
 from overtile.stores.files import say_if_full, write_json
 from overtile.stores.journal import BEGUN, Journal
 from overtile.stores.layout import chunk_and_shard
@@ -37,7 +38,7 @@ def claim(path: Path, holds: str) -> None:
     """
     path.mkdir(parents=True, exist_ok=True)
     found = Journal.holder(path)
-    strangers = sorted({entry.name for entry in path.iterdir()} - INSIDE - {BEGUN})
+    strangers = sorted({entry.name for entry in path.iterdir()} - INSIDE - FILES - {BEGUN})
     if found is None and strangers:
         raise InputError(
             f"{path}: has files that are not of a store ({strangers[0]}); choose another folder"
@@ -72,6 +73,7 @@ class StoreWriter:
             for torn in level.glob("**/*.partial"):
                 torn.unlink(missing_ok=True)  # what a kill left of zarr's own temporary files
         self._journal.start()
+        note_begin(self.path, key, self._journal.is_fresh)
 
     def add_array(
         self,

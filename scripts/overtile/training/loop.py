@@ -14,13 +14,14 @@ from overtile.networks.unet import CHANNELS_LAST, UNet
 from overtile.networks.weights import save_weights
 from overtile.progress import progress
 from overtile.stores.digest import digest_file
-from overtile.stores.files import read_json, write_json, write_text
+from overtile.stores.effort import add_effort, note_begin, read_effort
+from overtile.stores.files import write_json, write_text
 from overtile.training.checkpoint import load_checkpoint, save_checkpoint
 from overtile.training.losses import loss_of
 from overtile.training.samples import Slide, Tile, TileSampler, validation_tiles
 
 BEST, LAST, CHECKPOINT = "best.safetensors", "last.safetensors", "checkpoint.pt"
-HISTORY, DONE, EFFORT = "history.tsv", "fold.json", "effort.json"
+HISTORY, DONE = "history.tsv", "fold.json"
 
 
 def train_fold(
@@ -50,8 +51,7 @@ def train_fold(
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         history = state["history"]
-    else:
-        (folder / EFFORT).unlink(missing_ok=True)
+    note_begin(folder, key, is_fresh=state is None)
     sampler = TileSampler(train, plan, fold)
     first_step = len(history) * plan["steps_per_epoch"]
     batches = sampler.batches(first_step, plan["epochs"] * plan["steps_per_epoch"])
@@ -74,7 +74,7 @@ def train_fold(
                     "history": history,
                 },
             )
-            _add_effort(folder / EFFORT, time.monotonic() - began, device)
+            _add_seconds(folder, time.monotonic() - began, device)
             advance(f"loss {row['loss']:.4f}" + _dice_note(row))
     save_weights(folder / LAST, network)
     write_text(folder / HISTORY, _as_table(history))
@@ -174,19 +174,16 @@ def _as_table(history: list[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _add_effort(path: Path, seconds: float, device: Device) -> None:
+def _add_seconds(folder: Path, seconds: float, device: Device) -> None:
     """Sum up what training took, over interruptions; not part of the result."""
-    before = read_json(path) if path.exists() else {}
-    write_json(
-        path,
-        {
-            **before,
-            "seconds": round(before.get("seconds", 0.0) + seconds, 1),
-            "device": _device_name(device),
-            "precision": device.precision,
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-        },
+    before = read_effort(folder).get("seconds", 0.0)
+    add_effort(
+        folder,
+        seconds=round(before + seconds, 1),
+        device=_device_name(device),
+        precision=device.precision,
+        threads=torch.get_num_threads(),
+        torch=torch.__version__,
     )
 
 

@@ -1,0 +1,77 @@
+"""Who works at a store or a trained fold: noted beside it before anything is written there.
+
+Times differ from run to run, so that none of this is part of a result. A run that is killed leaves
+its entry without an end: what it had finished may be part of what a later run ends.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+
+from overtile.stores.files import read_json, temporary_path, write_json
+
+EFFORT = "effort.json"
+"""What it took to make the folder that it lies in: runs, and what else a step sums up."""
+
+FILES = {EFFORT, temporary_path(Path(EFFORT)).name}
+"""It, and what a kill leaves of it before it is whole."""
+
+
+@dataclass
+class Work:
+    """A run of a step. folder: where it is to be noted, or None. describe: gives its entry."""
+
+    folder: Path | None
+    describe: Callable[[], dict]
+    begun: dict | None = None
+
+    def concerns(self, folder: Path) -> bool:
+        """Whether a folder is the run's own or lies inside it."""
+        own = self.folder
+        return own is not None and folder.resolve().is_relative_to(own.resolve())
+
+
+_AT_WORK: ContextVar[Work | None] = ContextVar("at work", default=None)
+
+
+@contextmanager
+def at_work(work: Work) -> Iterator[None]:
+    """Within the block, whatever begins to write in the run's folder notes it there."""
+    token = _AT_WORK.set(work)
+    try:
+        yield
+    finally:
+        _AT_WORK.reset(token)
+
+
+def note_begin(folder: Path, key: str, is_fresh: bool) -> None:
+    """Note the run at work, before the first pixel is written.
+
+    folder: what is written, the run's folder or a store inside it; of several, the first counts.
+    key: digest of inputs, settings and code. is_fresh: nothing of earlier runs is taken up, so that
+    they are forgotten; those of another key are forgotten in any case.
+    """
+    work = _AT_WORK.get()
+    if work is None or not work.concerns(folder):
+        if is_fresh:
+            (folder / EFFORT).unlink(missing_ok=True)
+        return
+    if work.begun is not None:
+        return
+    known = {} if is_fresh else read_effort(work.folder)
+    earlier = [run for run in known.get("runs", []) if run.get("key") == key]
+    work.begun = {**work.describe(), "key": key}
+    write_json(work.folder / EFFORT, {**known, "runs": [*earlier, work.begun]})
+
+
+def add_effort(folder: Path, **facts: object) -> None:
+    """Add facts to what is known, or replace them."""
+    write_json(folder / EFFORT, {**read_effort(folder), **facts})
+
+
+def read_effort(folder: Path) -> dict:
+    """What it took to make a folder; empty if that is not known."""
+    path = folder / EFFORT
+    return read_json(path) if path.is_file() else {}

@@ -1,0 +1,63 @@
+"""Who works at a folder is noted there before anything is written, and forgotten with it."""
+
+import pytest
+
+from overtile.stores.effort import EFFORT, FILES, Work, add_effort, at_work, note_begin, read_effort
+from overtile.stores.writer import claim
+
+
+def begin(folder, script, *written, key="key", is_fresh=False):
+    """A run of a script that writes into some folders."""
+    with at_work(Work(folder, lambda: {"script": script})):
+        for path in written or [folder]:
+            note_begin(path, key, is_fresh)
+
+
+def scripts(folder):
+    return [run["script"] for run in read_effort(folder)["runs"]]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder in which a first run has begun."""
+    path = tmp_path / "store"
+    begin(path, "first", is_fresh=True)
+    return path
+
+
+def test_a_run_that_goes_on_under_the_same_key_comes_after_the_one_before(folder):
+    add_effort(folder, seconds=3)
+    begin(folder, "second")
+    assert scripts(folder) == ["first", "second"]
+    assert read_effort(folder)["seconds"] == 3
+
+
+@pytest.mark.parametrize("how", [{"key": "other"}, {"is_fresh": True}])
+def test_a_run_that_begins_anew_forgets_the_one_before(folder, how):
+    begin(folder, "second", **how)
+    assert scripts(folder) == ["second"]
+
+
+def test_what_is_written_inside_the_folder_counts_and_only_the_first_of_it(folder):
+    begin(folder, "second", folder / "classes", folder)
+    assert scripts(folder) == ["first", "second"]
+    assert not (folder / "classes").exists()
+
+
+def test_what_is_written_elsewhere_does_not_count(folder, tmp_path):
+    begin(folder, "second", tmp_path / "elsewhere")
+    assert scripts(folder) == ["first"]
+
+
+def test_what_nobody_announced_forgets_runs_where_it_begins_anew(folder):
+    note_begin(folder, "key", is_fresh=False)
+    assert scripts(folder) == ["first"]
+    note_begin(folder, "key", is_fresh=True)
+    assert read_effort(folder) == {}
+
+
+def test_what_a_kill_leaves_of_the_note_makes_no_stranger_of_the_folder(tmp_path):
+    for name in FILES:
+        (tmp_path / name).write_text("{")
+    assert EFFORT in FILES and len(FILES) == 2
+    claim(tmp_path, "labels")
