@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,16 +78,24 @@ def rules_run(output: str) -> dict[str, int]:
     return found
 
 
-def copy_project(folder: Path) -> Path:
+def copy_project(folder: Path, parts: Sequence[str] = PARTS) -> Path:
     """Copy what a clone holds into a folder."""
-    for part in PARTS:
+    for part in parts:
         source = ROOT / part
         if source.is_dir():
             ignore = shutil.ignore_patterns("__pycache__")
             shutil.copytree(source, folder / part, ignore=ignore)
         else:
             shutil.copy(source, folder / part)
+    share_compiled(folder)
     return folder
+
+
+def share_compiled(folder: Path) -> None:
+    """Let a copy find what is compiled already: that takes longer than small pictures."""
+    compiled = Path("scripts", "overtile", "geometry", "__pycache__")
+    (ROOT / compiled).mkdir(exist_ok=True)
+    (folder / compiled).symlink_to(ROOT / compiled)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ import yaml
 
 from overtile.inference.package import read_package
 from overtile.stores.store import Store
+from tests.workflow.conftest import PARTS, copy_project
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -67,14 +68,7 @@ def clone(tmp_path_factory) -> Path:
     """What a clone of the project holds."""
     folder = tmp_path_factory.mktemp("clone") / "overtile"
     folder.mkdir()
-    parts = ("Snakefile", "workflow", "scripts", "envs", "config", "LICENSE", "README.md")
-    for part in (*parts, ".snakemake-workflow-catalog.yml"):
-        if (ROOT / part).is_dir():
-            ignore = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / part, folder / part, ignore=ignore)
-        else:
-            shutil.copy(ROOT / part, folder / part)
-    return folder
+    return copy_project(folder, (*PARTS, "LICENSE", "README.md", ".snakemake-workflow-catalog.yml"))
 
 
 def copied(name: str, folder: Path, clone: Path) -> Path:
@@ -237,7 +231,8 @@ def test_a_model_trained_anew_is_taken_over_by_all_months(months):
 def published(clone, tmp_path_factory) -> dict[str, str]:
     """The clone as a tagged repository; variables that make git find it in place of a host."""
     folder = tmp_path_factory.mktemp("published")
-    source = shutil.copytree(clone, folder / "overtile")
+    ignore = shutil.ignore_patterns("__pycache__")
+    source = shutil.copytree(clone, folder / "overtile", ignore=ignore)
     git = ["git", "-c", "user.name=Somebody", "-c", "user.email=somebody@example.org"]
     for words in ("init --quiet", "add .", "commit --quiet --message=All", "tag v1"):
         subprocess.run([*git, *words.split()], cwd=source, check=True)

@@ -75,7 +75,7 @@ def text_digest(name):
 
 def find_sheet(path):
     """The sheet as named, from where snakemake runs; a shipped configuration's comes with it."""
-    shipped = all(
+    shipped = any(
         Path(file).resolve().is_relative_to(ROOT) for file in workflow.configfiles
     )
     return str(ROOT / path) if shipped and not Path(path).exists() else path
