@@ -1,5 +1,7 @@
 """Which slides share a job, by dry runs: no SLURM is asked."""
 
+import json
+import os
 import re
 import subprocess
 from collections import Counter
@@ -143,6 +145,26 @@ def test_a_slide_that_was_begun_and_did_not_end_comes_alone_also_in_a_module(log
     assert {member["slide"] for member in found[alone]} == {alone.split("_")[1]}
 
 
+@pytest.mark.parametrize(
+    ("runs", "seconds", "alone"),
+    [
+        ([{"ended": "12:00"}], 1, False),  # its group failed, and Snakemake took its result away
+        ([{"ended": "12:00"}, {}], 1, True),  # killed after its first blocks
+        ([{"ended": "12:00"}], -1, True),  # ended once; now it said something and left nothing
+    ],
+)
+def test_a_slide_that_ended_before_its_group_failed_has_not_failed(archive, runs, seconds, alone):
+    folder, *flags = archive([10] * 3)
+    log = folder / "logs" / "ingest_image" / "s1.log"
+    record = folder / "results" / "slides" / "s1.ome.zarr" / "effort.json"
+    for path, text in {log: "reading\n", record: json.dumps({"runs": runs})}.items():
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    os.utime(log, (1000, 1000))
+    os.utime(record, (1000 + seconds, 1000 + seconds))
+    assert ("ingest_s1" in groups(dry_run(folder, *flags))) == alone
+
+
 def test_slides_whose_steps_said_nothing_have_not_begun(archive):
     folder, *flags = archive([10] * 3)
     log = folder / "logs" / "ingest_image" / "s1.log"
@@ -157,7 +179,7 @@ def test_the_logs_and_ends_of_stages_are_those_of_rules():
     )
     rules = "".join(path.read_text() for path in others)
     paths = re.findall(r'"((?:logs|results)/[^"]+)"', stages.read_text())
-    assert len(paths) == 12
+    assert len(paths) == 13
     for path in paths:
         path = path.replace("{kind}", "{ndim}d_{separate_px}px").replace("{{slide}}", "{slide}")
         assert f'"{path}"' in rules

@@ -7,7 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import snakemake_executor_plugin_slurm as plugin
 from snakemake.exceptions import WorkflowError
+from snakemake.resources import ResourceScopes
+from snakemake_executor_plugin_slurm import job_status_query
 
 from overtile_workflow import slurm_jobs
 from tests.slurm.conftest import ROOT
@@ -40,6 +43,7 @@ def run_on_slurm(name: str, **resources: int) -> SimpleNamespace:
         executor_plugin=SimpleNamespace(name="slurm"),
         scheduler=SimpleNamespace(_executor=SimpleNamespace(run_uuid=name)),
         global_resources=resources or {"abreast": 1},
+        resource_scopes=ResourceScopes(abreast="local"),
     )
 
 
@@ -60,11 +64,13 @@ def folder(tmp_path, monkeypatch) -> Path:
     (tmp_path / "queue").write_text(job(7, "first", logs) + job(8, "first", Path("/elsewhere")))
     (tmp_path / "bin").mkdir()
     program(tmp_path / "bin" / "squeue", f"cat {tmp_path}/queue")
+    program(tmp_path / "bin" / "scontrol", "echo 'MinJobAge               = 300 sec'")
     program(
         tmp_path / "bin" / "scancel",
         f'echo "$@" >> {tmp_path}/cancelled\nsed -i "/^7 /d" {tmp_path}/queue',
     )
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setattr(plugin, "get_min_job_age", job_status_query.get_min_job_age)
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'workflow' / 'lib'}")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -153,6 +159,13 @@ def points_to(pid: int, fd: str, path: Path) -> bool:
 def test_where_slurm_does_not_answer_a_run_on_it_is_refused_in_one_line(folder):
     program(folder / "bin" / "squeue", "echo 'slurm_load_jobs error: no controller' >&2; exit 1")
     with pytest.raises(WorkflowError, match="squeue failed.*no controller; run again") as error:
+        slurm_jobs.begin(run_on_slurm("second"))
+    assert "\n" not in str(error.value)
+
+
+def test_where_slurm_does_not_say_how_long_it_knows_jobs_a_run_is_refused_in_one_line(folder):
+    program(folder / "bin" / "scontrol", "exit 1")
+    with pytest.raises(WorkflowError, match="MinJobAge.*run again when SLURM answers") as error:
         slurm_jobs.begin(run_on_slurm("second"))
     assert "\n" not in str(error.value)
 

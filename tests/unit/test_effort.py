@@ -32,6 +32,12 @@ def test_a_run_that_goes_on_under_the_same_key_comes_after_the_one_before(folder
     assert read_effort(folder)["seconds"] == 3
 
 
+def test_a_damaged_note_holds_up_nobody(folder):
+    (folder / EFFORT).write_text("{")
+    begin(folder, "second")
+    assert scripts(folder) == ["second"]
+
+
 @pytest.mark.parametrize("how", [{"key": "other"}, {"is_fresh": True}])
 def test_a_run_that_begins_anew_forgets_the_one_before(folder, how):
     begin(folder, "second", **how)

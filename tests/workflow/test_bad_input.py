@@ -55,10 +55,11 @@ def test_a_bad_row_is_one_line(project, data, changes, words):
 def test_a_sheet_that_is_missing_is_not_replaced_by_the_demonstrations(project):
     assert (project.root / "config" / "slides.tsv").exists()
     project.write_config(slides="config/slides.tsv")
-    result = project.snakemake("--dry-run")
+    for shipped in ([], ["--configfile", str(project.root / "config" / "config.yaml")]):
+        result = project.snakemake("--dry-run", *shipped)
+        assert result.returncode == 1
+        assert "config/slides.tsv: no such file; set the key 'slides'" in printed(result)
     project.write_config()
-    assert result.returncode == 1
-    assert "config/slides.tsv: no such file; set the key 'slides'" in printed(result)
 
 
 @pytest.mark.parametrize(

@@ -75,9 +75,12 @@ def text_digest(name):
 
 def find_sheet(path):
     """The sheet as named, from where snakemake runs; a shipped configuration's comes with it."""
-    shipped = any(
-        Path(file).resolve().is_relative_to(ROOT) for file in workflow.configfiles
-    )
+    named = [
+        Path(file)
+        for file in workflow.configfiles
+        if "slides" in (yaml.safe_load(Path(file).read_text(encoding="utf-8")) or {})
+    ]
+    shipped = bool(named) and named[-1].resolve().is_relative_to(ROOT)
     return str(ROOT / path) if shipped and not Path(path).exists() else path
 
 

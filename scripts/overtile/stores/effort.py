@@ -5,11 +5,12 @@ its entry without an end: what it had finished may be part of what a later run e
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
+from overtile.errors import InputError
 from overtile.stores.files import read_json, temporary_path, write_json
 
 EFFORT = "effort.json"
@@ -72,6 +73,7 @@ def add_effort(folder: Path, **facts: object) -> None:
 
 
 def read_effort(folder: Path) -> dict:
-    """What it took to make a folder; empty if that is not known."""
-    path = folder / EFFORT
-    return read_json(path) if path.is_file() else {}
+    """What it took to make a folder; empty if that is not known: no work is refused for it."""
+    with suppress(InputError):
+        return read_json(folder / EFFORT)
+    return {}

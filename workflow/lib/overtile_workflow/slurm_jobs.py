@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -31,18 +32,25 @@ def begin(workflow) -> None:
     """
     if workflow.executor_plugin.name != "slurm":
         return
-    if "abreast" not in workflow.global_resources:
+    if "abreast" not in workflow.global_resources or not workflow.resource_scopes.is_local(
+        "abreast"
+    ):
         raise WorkflowError(
-            "resources: abreast=1 is missing, so that a job shared by 50 slides would ask for the "
-            "memory of all of them at once; take workflow/profiles/slurm, and where --resources is "
-            "given too, which replaces the profile's, write --resources abreast=1 gpu=1"
+            "resources: abreast=1 of scope local is missing, so that a job shared by 50 slides "
+            "would ask for the memory of all of them at once; take workflow/profiles/slurm, and "
+            "where --resources or --set-resource-scopes replace what it says, "
+            "write --resources abreast=1 gpu=1 and --set-resource-scopes abreast=local"
         )
     ask_age_once()
-    RUNS.mkdir(parents=True, exist_ok=True)
     # Jobs have this name; the plugin makes it before onstart. Never closed: the kernel lets go when
     # this process ends, however it ends. Programs that it starts do not inherit it (PEP 446), or
     # one that outlives it would seem to be a run.
-    run = os.open(RUNS / workflow.scheduler._executor.run_uuid, os.O_RDWR | os.O_CREAT)
+    path = RUNS / workflow.scheduler._executor.run_uuid
+    try:
+        RUNS.mkdir(parents=True, exist_ok=True)
+        run = os.open(path, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise WorkflowError(f"{path}: {error.strerror}; mend that, and run again") from None
     try:
         fcntl.flock(run, fcntl.LOCK_EX)
         end_jobs(Path.cwd())
@@ -59,6 +67,11 @@ def ask_age_once() -> None:
     import snakemake_executor_plugin_slurm as plugin
 
     seconds = plugin.get_min_job_age()
+    if seconds is None:
+        raise WorkflowError(
+            "scontrol show config does not say MinJobAge, so that jobs could be lost from sight; "
+            "run again when SLURM answers"
+        )
     plugin.get_min_job_age = lambda: seconds
 
 
@@ -90,8 +103,9 @@ def end_jobs(folder: Path) -> None:
         time.sleep(1)
         left = left_jobs(folder)
     for path in (folder / RUNS).iterdir():
-        if time.time() - path.stat().st_mtime > SECONDS_TO_KEEP and not is_alive(path):
-            path.unlink()
+        with suppress(FileNotFoundError):  # another run was faster
+            if time.time() - path.stat().st_mtime > SECONDS_TO_KEEP and not is_alive(path):
+                path.unlink()
 
 
 def left_jobs(folder: Path) -> list[str]:
