@@ -30,7 +30,7 @@ demo: env  ## Segment the demonstration archive and score it (no GPU, no downloa
 	touch $@
 
 test: env .venv/checks/.ready  ## Run all tests
-	python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: env  ## Check style, imports, rules, shipped configurations and environments
 	ruff check .
