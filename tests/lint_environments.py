@@ -18,6 +18,8 @@ import yaml
 from rattler import MatchSpec, Version, VersionSpec
 from rattler.exceptions import InvalidMatchSpecError
 
+from faults import tell
+
 CHANNELS = ["conda-forge", "nodefaults"]
 
 PYPI_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib", "dask-core": "dask"}
@@ -274,11 +276,7 @@ def lint_container(root: Path, environments: list[Environment]) -> list[str]:
 
 def main() -> int:
     """Print all faults; return the exit code."""
-    faults = lint_environments(Path(__file__).resolve().parents[1])
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    print(f"environments: {len(faults)} faults")
-    return 1 if faults else 0
+    return tell("environments", lint_environments(Path(__file__).resolve().parents[1]))
 
 
 if __name__ == "__main__":

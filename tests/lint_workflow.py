@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from faults import tell
 from overtile_workflow.settings import check_settings, load_schema
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,11 +51,7 @@ def _keys(schema: dict) -> set[str]:
 
 def main() -> int:
     """Print all faults; return the exit code."""
-    faults = [*lint_rules(), *lint_configurations()]
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    print(f"rules and configurations: {len(faults)} faults")
-    return 1 if faults else 0
+    return tell("rules and configurations", [*lint_rules(), *lint_configurations()])
 
 
 if __name__ == "__main__":
