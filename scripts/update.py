@@ -49,7 +49,8 @@ def run(args):
                 "nothing to do but wait"
             )
         # Not before it is known that nobody relies on Snakemake's own lock.
-        for process in processes_in(folder, "snakemake", or_hidden=held.was_killed):
+        hidden = processes_in(folder, "snakemake", or_hidden=True) if held.was_killed else []
+        for process in hidden:
             raise InputError(
                 f"{folder}: the last run was killed, and a snakemake whose folder this user may "
                 f"not see may be at work here, process {process}; wait until it has ended, or make "
