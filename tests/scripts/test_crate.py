@@ -11,6 +11,7 @@ from overtile.provenance import read_runs
 from overtile.reporting.crate import Crate, Made
 from overtile.reporting.made import newest_inputs, walk_results
 from overtile.stores.store import Store
+from tests.crate_graph import ids, leads_back, makers, read_graph
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,13 +67,7 @@ def flags(folder: Path) -> list[object]:
 @pytest.fixture(scope="module")
 def graph(results) -> dict[str, dict]:
     """Entities of the crate by their id."""
-    crate = json.loads((results / "ro-crate-metadata.json").read_text())
-    return {entity["@id"]: entity for entity in crate["@graph"]}
-
-
-def ids(value) -> set[str]:
-    """What a property refers to."""
-    return {one["@id"] for one in (value if isinstance(value, list) else [value])}
+    return read_graph(results)
 
 
 def test_the_official_validator_finds_nothing_wrong(results, validate):
@@ -114,17 +109,7 @@ def test_a_slide_leads_to_its_raw_file_as_it_was(data, graph):
 
 
 def test_a_score_leads_back_to_the_slide_and_the_model_that_was_taken_over(graph, packaged):
-    made_by = {
-        result: entity
-        for entity in graph.values()
-        if entity["@type"] == "CreateAction" and entity["@id"] != "#workflow-run"
-        for result in ids(entity["result"])
-    }
-    waiting, found = ["scores/unet/a.json"], set()
-    while waiting:
-        path = waiting.pop()
-        found.add(path)
-        waiting += ids(made_by[path].get("object", [])) if path in made_by else []
+    found, made_by = leads_back(graph, "scores/unet/a.json"), makers(graph)
     taken = (packaged / "package" / "plan.yaml").resolve()
     assert {"slides/a.ome.zarr/", "models/unet/package/", taken.as_uri()} <= found
     assert graph[taken.as_uri()]["sha256"] == sha256(taken.read_bytes()).hexdigest()
@@ -137,8 +122,7 @@ def changed_crate(done, results, tmp_path, change) -> dict[str, dict]:
     folder = shutil.copytree(results, tmp_path / "results")
     change(folder)
     done("crate", *flags(folder), "--sheet", results.parent / "slides.tsv")
-    crate = json.loads((folder / "ro-crate-metadata.json").read_text())
-    return {entity["@id"]: entity for entity in crate["@graph"]}
+    return read_graph(folder)
 
 
 SEGMENTED = "#run-slides/a.ome.zarr/labels/unet/-0"

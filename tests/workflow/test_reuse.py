@@ -3,7 +3,6 @@
 Those with pictures run for true, on real nuclei, from folders that hold no file of the project.
 """
 
-import json
 import os
 import re
 import shutil
@@ -18,6 +17,7 @@ import yaml
 
 from overtile.inference.package import read_package
 from overtile.stores.store import Store
+from tests.crate_graph import ids, leads_back, read_graph
 from tests.workflow.conftest import PARTS, copy_project
 
 HERE = Path(__file__).resolve().parent
@@ -118,13 +118,7 @@ def test_a_consumers_second_run_does_nothing(consumer):
 @pytest.fixture(scope="module")
 def graph(consumer) -> dict[str, dict]:
     """Entities of a module's crate by their id."""
-    crate = json.loads((consumer / "cells/results/ro-crate-metadata.json").read_text())
-    return {entity["@id"]: entity for entity in crate["@graph"]}
-
-
-def ids(value) -> set[str]:
-    """What a property refers to."""
-    return {one["@id"] for one in (value if isinstance(value, list) else [value])}
+    return read_graph(consumer / "cells" / "results")
 
 
 def test_the_official_validator_finds_nothing_wrong_with_the_crate(consumer, validate):
@@ -133,17 +127,7 @@ def test_the_official_validator_finds_nothing_wrong_with_the_crate(consumer, val
 
 
 def test_a_segmentation_leads_back_to_the_raw_labels_of_a_training_slide(consumer, graph):
-    made_by = {
-        result: entity
-        for entity in graph.values()
-        if entity["@type"] == "CreateAction" and entity["@id"] != "#workflow-run"
-        for result in ids(entity["result"])
-    }
-    waiting, found = {"slides/two.ome.zarr/labels/tiny/"}, set()
-    while waiting:
-        path = waiting.pop()
-        found.add(path)
-        waiting |= ids(made_by[path].get("object", [])) - found if path in made_by else set()
+    found = leads_back(graph, "slides/two.ome.zarr/labels/tiny/")
     header, row = (line.split("\t") for line in (consumer / "slides.tsv").open().readlines()[:2])
     raw = Path(row[header.index("labels")]).resolve()
     assert graph[raw.as_uri()]["sha256"] == sha256(raw.read_bytes()).hexdigest()
