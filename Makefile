@@ -3,9 +3,10 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+MARK := .made-by-make-demo
 .DEFAULT_GOAL := help
 
-.PHONY: help env demo test lint solve format lock clean
+.PHONY: help env demo test mutations lint solve format lock clean
 
 help:  ## List these targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
@@ -19,9 +20,12 @@ help:  ## List these targets
 
 env: .venv/.ready  ## Make the environment in .venv
 
-demo: env  ## Segment the demonstration archive and score it (no GPU, no download)
-	snakemake --cores $(CORES) --resources gpu=1 --rerun-incomplete --quiet rules reason host
-	@echo; cat logs/write_report.log
+# In a folder of its own, marked as such: make clean removes that, and never a user's archive.
+demo: env  ## Segment the demonstration archive in demo/ and score it (no GPU, no download)
+	@if [ -e demo ] && [ ! -e demo/$(MARK) ]; then echo "demo/: is not the demonstration's; rename it" >&2; exit 1; fi
+	mkdir -p demo && touch demo/$(MARK)
+	snakemake --directory demo --configfile config/config.yaml --cores $(CORES) --resources gpu=1 --rerun-incomplete --quiet rules reason host
+	@echo; cat demo/logs/write_report.log; echo "in demo/"
 
 # The validator of RO-Crates asks for another rocrate than the workflow.
 .venv/checks/.ready: envs/checks.txt | .venv/.ready
@@ -32,6 +36,9 @@ demo: env  ## Segment the demonstration archive and score it (no GPU, no downloa
 test: env .venv/checks/.ready  ## Run all tests
 	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
+mutations: env  ## Change training line by line, and see that tests notice (an hour)
+	python tests/mutations.py
+
 lint: env  ## Check style, imports, rules, shipped configurations and environments
 	ruff check .
 	ruff format --check .
@@ -39,6 +46,7 @@ lint: env  ## Check style, imports, rules, shipped configurations and environmen
 	PYTHONPATH=scripts lint-imports
 	PYTHONPATH=workflow/lib python tests/lint_workflow.py
 	python tests/lint_environments.py
+	python tests/code_names.py
 
 solve: env  ## Ask conda-forge whether the builds of envs/*.yaml exist (lint cannot)
 	python tests/solve_environments.py
@@ -51,5 +59,5 @@ format: env  ## Format code and rules
 lock: env  ## Lock the direct requirements anew
 	uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --no-emit-index-url --no-annotate --upgrade --custom-compile-command "make lock" envs/requirements.in -o envs/requirements.txt
 
-clean:  ## Remove results, logs and the demonstration archive, not the environment
-	rm -rf results logs resources benchmarks/*/ benchmarks/*.tsv .snakemake .pytest_cache .hypothesis .ruff_cache
+clean:  ## Remove what make demo made, and nothing else
+	@if [ -e demo/$(MARK) ]; then rm -r demo; elif [ -e demo ]; then echo "demo/: is not the demonstration's; it stays"; fi

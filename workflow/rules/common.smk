@@ -1,5 +1,6 @@
 """Settings, sheet, and what rules ask of them."""
 
+import atexit
 import os
 import re
 import runpy
@@ -43,29 +44,56 @@ def find_root(rules):
 ROOT = find_root(workflow.current_basedir)
 sys.path.insert(0, str(ROOT / "workflow" / "lib"))
 
-from overtile_workflow.environments import network_environment
-from overtile_workflow.settings import check_settings, check_together, load_schema
+from overtile_workflow.arguments import in_known_order, read_arguments, write_flags
+from overtile_workflow.environments import network_environment, put_own_python_first
+from overtile_workflow.outside import UNNOTED, OutsideFiles
+from overtile_workflow.settings import (
+    as_from_the_start,
+    check_settings,
+    check_together,
+    later_flags,
+    load_schema,
+    without_later_defaults,
+)
 from overtile_workflow.sheet import MADE_HERE, read_sheet
 
 SCRIPTS = str(ROOT / "scripts")
+put_own_python_first(workflow.deployment_settings.deployment_method)
 
 
-def script(name):
-    """Path of a step's script from where snakemake runs.
+def script(name, section=None, switches=()):
+    """Path of a step's script from where snakemake runs, with flags that came later.
 
+    section: of the configuration, whose settings the script takes as flags. Those that there were
+    from the start stand in the rule's command; a later one is a flag here where it is not its
+    default, so that one more setting makes nothing run again. switches: more flags.
     Snakemake notes no parameter that is a Path: code may be moved or deployed anew. A function would
     do the same, but be asked for its signature several times in every job.
     """
-    return Path(os.path.relpath(f"{SCRIPTS}/{name}"))
+    path = Path(os.path.relpath(f"{SCRIPTS}/{name}"))
+    later = later_flags(section, config[section], SCHEMA) if section else []
+    return [str(path), *later, *switches] if later or switches else path
 
 
 # The one library file read here; it needs nothing but the standard library.
 DIGEST = runpy.run_path(f"{SCRIPTS}/overtile/code_digest.py")
 
 
-def code_digest(name):
-    """Digest of what a step computes: changed code reruns its rule, a changed comment does not."""
-    return DIGEST["code_digest"](f"{SCRIPTS}/{name}")
+def code_digest(name, *chosen):
+    """Digest of what a step computes: changed code reruns its rule, changed words do not.
+
+    chosen: what it looks up by name.
+    """
+    return DIGEST["code_digest"](f"{SCRIPTS}/{name}", chosen)
+
+
+def training_code(name):
+    """Digest of a step that leads to a trained model: the name that it has had from the start.
+
+    A finished model is an input: changed code trains no model again, unless the user wants it.
+    """
+    first = DIGEST["first_name"](f"{SCRIPTS}/{name}")
+    return code_digest(name) if config["retrain_on_code_change"] else first
 
 
 def text_digest(name):
@@ -84,12 +112,9 @@ def find_sheet(path):
     return str(ROOT / path) if shipped and not Path(path).exists() else path
 
 
+SCHEMA = load_schema(ROOT / "workflow" / "schemas" / "config.schema.yaml")
 try:
-    config = check_settings(
-        config,
-        load_schema(ROOT / "workflow" / "schemas" / "config.schema.yaml"),
-        "configuration",
-    )
+    config = check_settings(config, SCHEMA, "configuration")
     check_together(config, "configuration")
     SHEET = find_sheet(config["slides"])
     SLIDES = read_sheet(SHEET, config["data"])
@@ -103,6 +128,8 @@ except ValueError as error:
     raise WorkflowError(str(error))
 
 MODELS = config["models"]
+# Where this is a module, its prefix stands before paths.
+PLACE = workflow.modifier.path_modifier.replace_prefix
 ADOPTED = [model for model in MODELS if model not in TRAINED]
 # The report shows a weight map of each model or of none.
 SHOWN = [] if ADOPTED else TRAINED
@@ -136,13 +163,14 @@ def beside(path, name):
 
 
 def training_settings(model):
-    """Settings of a model that plan.py knows."""
-    return {key: value for key, value in MODELS[model].items() if key != "package"}
+    """Settings of a model that plan.py knows; later ones only where they are not their defaults."""
+    known = {key: value for key, value in MODELS[model].items() if key != "package"}
+    return without_later_defaults("model", known, SCHEMA)
 
 
 def slides_of(*splits):
-    """Names of the slides of some splits, in the sheet's order."""
-    return [row.slide for row in SLIDES.values() if row.split in splits]
+    """Names of the slides of some splits, sorted: the order of rows has no meaning."""
+    return sorted(row.slide for row in SLIDES.values() if row.split in splits)
 
 
 def picture(slide):
@@ -170,17 +198,21 @@ def targets(model, *splits):
 
 def plan_arguments(model):
     """What a model learns from, as flags of plan.py."""
+    listed = read_arguments(PLACE(f"results/models/{model}/plan.args"))
+    train = in_known_order(slides_of("train"), listed.get("--images", []))
+    validation = in_known_order(slides_of("val"), listed.get("--validation", []))
     return {
-        "--images": [picture(slide) for slide in slides_of("train")],
-        "--validation": [picture(slide) for slide in slides_of("val")],
-        "--labels": targets(model, "train", "val"),
-        "--groups": [SLIDES[slide].group or slide for slide in slides_of("train")],
+        "--images": [picture(slide) for slide in train],
+        "--validation": [picture(slide) for slide in validation],
+        "--labels": [target(model, slide) for slide in (*train, *validation)],
+        "--groups": [SLIDES[slide].group or slide for slide in train],
     }
 
 
 def train_arguments(model):
     """What a model learns from, as flags of train.py."""
-    slides = slides_of("train", "val")
+    listed = read_arguments(PLACE(f"results/models/{model}/train.args"))
+    slides = in_known_order(slides_of("train", "val"), listed.get("--images", []))
     return {
         "--images": [picture(slide) for slide in slides],
         "--labels": [target(model, slide) for slide in slides],
@@ -194,14 +226,30 @@ def write_arguments(path, flags):
     """Write flags to results/models/{model}/{path}, one argument a line, for `script.py @path`."""
     # Where this is a module, its prefix stands before results.
     root = str(Path(path).parents[2])
-    lines = []
-    for flag, values in flags.items():
-        stores = flag != "--groups"
-        lines += [
-            flag,
-            *(root + v.removeprefix("results") if stores else v for v in values),
-        ]
-    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_flags(
+        path,
+        {
+            flag: (
+                values
+                if flag == "--groups"
+                else [root + value.removeprefix("results") for value in values]
+            )
+            for flag, values in flags.items()
+        },
+    )
+
+
+OUTSIDE = OutsideFiles(Path(".snakemake", "overtile_outside.json"))
+# When Snakemake ends, also if it found nothing to do.
+atexit.register(OUTSIDE.keep)
+
+
+def outside(path, made, record):
+    """What stands for the content of a file from outside, as a parameter of the rule that reads it.
+
+    made: what the rule makes of it. record: file that says how that went.
+    """
+    return OUTSIDE.token(path, PLACE(made), PLACE(record))
 
 
 def flags(name, values):

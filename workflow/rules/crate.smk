@@ -26,10 +26,10 @@ rule write_crate:
         results=lambda wildcards, output: str(Path(output.crate).parent),
         # A Path, as the script's.
         snakefile=Path(os.path.relpath(ROOT / "Snakefile")),
-        config=yaml.safe_dump(dict(config)),
+        config=lambda wildcards: yaml.safe_dump(as_from_the_start(config, SCHEMA)),
         models=" ".join(MODELS),
-        title=config["title"],
-        licence=config["licence"],
+        title=lambda wildcards: config["title"],
+        licence=lambda wildcards: config["licence"],
         snakemake=lambda wildcards, input: engine.__version__,
     shell:
         "printf %s {params.config:q} > {output.config:q} && "

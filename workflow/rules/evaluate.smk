@@ -21,7 +21,7 @@ rule evaluate_slide:
         runtime=minutes(2, per_gb=60),
     params:
         code=code_digest("evaluate.py"),
-        script=script("evaluate.py"),
+        script=script("evaluate.py", "evaluation"),
         iou_threshold=config["evaluation"]["iou_threshold"],
     shell:
         "python {params.script:q} --reference {input.reference:q}"

@@ -16,7 +16,7 @@ rule export_outlines:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=minutes(2, per_gb=60),
     params:
-        code=code_digest("export.py"),
+        code=code_digest("export.py", "geojson"),
         script=script("export.py"),
     shell:
         "python {params.script:q} --segmentation {input:q} --geojson {output:q}"
@@ -42,7 +42,7 @@ rule export_tiff:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=minutes(2, per_gb=60),
     params:
-        code=code_digest("export.py"),
+        code=code_digest("export.py", "tiff"),
         script=script("export.py"),
     shell:
         "python {params.script:q} --segmentation {input:q} --tiff {output:q}"

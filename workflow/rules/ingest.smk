@@ -1,3 +1,9 @@
+def ingest_code(path):
+    """Digest of what ingest does with a raw file, whose ending chooses the reader."""
+    ending = re.search(r"(\.[^./]*)?(\.gz)?$", path.lower()).group()
+    return code_digest("ingest.py", ending)
+
+
 rule ingest_image:
     """Convert one raw picture to a chunked OME-Zarr store."""
     input:
@@ -18,8 +24,13 @@ rule ingest_image:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=minutes(2, per_gb=20),
     params:
-        code=code_digest("ingest.py"),
+        code=lambda wildcards: ingest_code(SLIDES[wildcards.slide].image),
         script=script("ingest.py"),
+        raw=lambda wildcards: outside(
+            SLIDES[wildcards.slide].image,
+            picture(wildcards.slide),
+            beside(picture(wildcards.slide), "effort.json"),
+        ),
         pixel_size=lambda wildcards: pixel_size_flags(wildcards.slide),
     shell:
         "python {params.script:q} --image={input:q} --store {output:q} {params.pixel_size}"
@@ -47,8 +58,13 @@ rule ingest_labels:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=minutes(2, per_gb=20),
     params:
-        code=code_digest("ingest.py"),
-        script=script("ingest.py"),
+        code=lambda wildcards: ingest_code(SLIDES[wildcards.slide].labels),
+        script=script("ingest.py", "labels"),
+        raw=lambda wildcards: outside(
+            SLIDES[wildcards.slide].labels,
+            reference(wildcards.slide),
+            beside(reference(wildcards.slide), "effort.json"),
+        ),
         kind=config["labels"]["kind"],
         classes=flags("--classes", config["labels"]["classes"]),
         values=flags("--values", config["labels"]["values"]),

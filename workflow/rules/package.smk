@@ -19,7 +19,7 @@ rule package_model:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
     params:
-        code=code_digest("package.py"),
+        code=training_code("package.py"),
         script=script("package.py"),
         package=lambda wildcards, output: str(Path(output[0]).parent),
         folds=lambda wildcards, input: [str(Path(done).parent) for done in input.folds],
@@ -52,9 +52,18 @@ rule adopt_package:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
     params:
-        code=code_digest("package.py"),
+        code=training_code("package.py"),
         script=script("package.py"),
-        package=lambda wildcards, output: str(Path(output.package).parent),
+        content=lambda wildcards, input: outside(
+            input[0],
+            f"results/models/{wildcards.model}/package/plan.yaml",
+            f"results/runs/package_model/{wildcards.model}.json",
+        ),
+        # The folder, and what it must tell apart where slides have labels.
+        package=lambda wildcards, output: [
+            str(Path(output.package).parent),
+            *(["--classes", *config["labels"]["classes"]] if REFERENCED else []),
+        ],
     shell:
         "python {params.script:q} --adopt {input:q} --plan {output.plan:q}"
         " --package {params.package:q} --record {log.run:q}"

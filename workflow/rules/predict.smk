@@ -24,7 +24,7 @@ rule predict_probabilities:
         runtime=minutes(3, per_gb=120 if config["device"] != "cpu" else 1200),
     params:
         code=code_digest("predict.py"),
-        script=script("predict.py"),
+        script=script("predict.py", "prediction"),
         memory_gb=config["prediction"]["memory_gb"],
         block_px=flags("--block-px", config["prediction"]["block_px"]),
         keep=config["prediction"]["keep"],
@@ -32,6 +32,15 @@ rule predict_probabilities:
         uncertainty="--uncertainty" if config["prediction"]["uncertainty"] else "",
         background=config["prediction"]["background"],
         mask=lambda wildcards, input: flags("--mask", input.mask),
+        mask_content=lambda wildcards: (
+            outside(
+                SLIDES[wildcards.slide].mask,
+                f"results/probabilities/{wildcards.model}/{wildcards.slide}.ome.zarr/zarr.json",
+                f"results/probabilities/{wildcards.model}/{wildcards.slide}.ome.zarr/effort.json",
+            )
+            if SLIDES[wildcards.slide].mask
+            else UNNOTED
+        ),
         fill_value=config["prediction"]["fill_value"],
         pixel_size=config["prediction"]["pixel_size"],
         device=config["device"],

@@ -40,7 +40,7 @@ rule write_report:
         code=code_digest("report.py"),
         script=script("report.py"),
         template=text_digest("overtile/reporting/report.html.jinja"),
-        title=config["title"],
+        title=lambda wildcards: config["title"],
         slides=lambda wildcards, output: beside(output.report, "slides"),
         models=lambda wildcards, output: [
             beside(output.report, f"models/{model}") for model in MODELS

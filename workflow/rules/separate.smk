@@ -18,7 +18,7 @@ rule separate_labels:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=minutes(2, per_gb=60),
     params:
-        code=code_digest("separate.py"),
+        code=training_code("separate.py"),
         script=script("separate.py"),
     shell:
         "python {params.script:q} --labels {input:q} --separated {output:q}"

@@ -57,8 +57,6 @@ STAGES = {
     ],
 }
 
-# Where this is a module, its prefix stands before them.
-PLACE = workflow.modifier.path_modifier.replace_prefix
 STAGES = {
     stage: [tuple(map(PLACE, step)) for step in steps]
     for stage, steps in STAGES.items()
@@ -117,9 +115,11 @@ def has_ended(record, log):
     """
     if not has_text(record) or os.path.getmtime(record) < os.path.getmtime(log):
         return False
-    with open(record, encoding="utf-8") as file:
-        known = json.load(file)
-    return "ended" in (known.get("runs") or [known])[-1]
+    try:
+        known = json.loads(Path(record).read_text(encoding="utf-8"))
+        return "ended" in (known.get("runs") or [known])[-1]
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return False  # a damaged record says nothing
 
 
 onstart:

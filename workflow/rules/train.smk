@@ -25,8 +25,12 @@ rule train_fold:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 480 * attempt,
     params:
-        code=code_digest("train.py"),
-        script=script("train.py"),
+        code=training_code("train.py"),
+        script=script(
+            "train.py",
+            switches=["--retrain-on-code-change"]
+            * config["retrain_on_code_change"],
+        ),
         model=lambda wildcards, output: str(Path(output[0]).parent),
         device=config["device"],
         precision=config["precision"],

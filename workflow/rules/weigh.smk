@@ -19,7 +19,7 @@ rule weigh_borders:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=minutes(2, per_gb=60),
     params:
-        code=code_digest("weigh.py"),
+        code=training_code("weigh.py"),
         script=script("weigh.py"),
     shell:
         "python {params.script:q} --labels {input.labels:q} --plan {input.plan:q}"

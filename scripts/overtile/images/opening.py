@@ -3,19 +3,26 @@
 from pathlib import Path
 
 from overtile.errors import InputError
-from overtile.images.others import open_nifti, open_png
 from overtile.images.raw import RawImage
-from overtile.images.tiff import open_tiff
+from overtile.registry import Registry
 
-READERS = {
-    ".tif": open_tiff,
-    ".tiff": open_tiff,
-    ".btf": open_tiff,
-    ".svs": open_tiff,
-    ".png": open_png,
-    ".nii": open_nifti,
-    ".nii.gz": open_nifti,
-}
+READERS = Registry(
+    {
+        ".tif": "overtile.images.tiff:open_tiff",
+        ".tiff": "overtile.images.tiff:open_tiff",
+        ".btf": "overtile.images.tiff:open_tiff",
+        ".svs": "overtile.images.tiff:open_tiff",
+        ".png": "overtile.images.others:open_png",
+        ".nii": "overtile.images.others:open_nifti",
+        ".nii.gz": "overtile.images.others:open_nifti",
+    }
+)
+
+
+def reader_of(path: str | Path) -> str | None:
+    """The ending of a raw file by which its reader is chosen; None for an unknown kind of file."""
+    name = Path(path).name.lower()
+    return next((ending for ending in READERS if name.endswith(ending)), None)
 
 
 def open_raw(path: str | Path) -> RawImage:
@@ -23,8 +30,7 @@ def open_raw(path: str | Path) -> RawImage:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path in the sheet or command")
-    name = path.name.lower()
-    for ending, reader in READERS.items():
-        if name.endswith(ending):
-            return reader(path)
-    raise InputError(f"{path}: unknown kind of file; allowed: {', '.join(READERS)}; convert it")
+    ending = reader_of(path)
+    if ending is None:
+        raise InputError(f"{path}: unknown kind of file; allowed: {', '.join(READERS)}; convert it")
+    return READERS.load(ending)(path)

@@ -1,4 +1,11 @@
-"""Which conda environment a rule runs in."""
+"""Which Python, and which conda environment, a rule runs in."""
+
+import os
+import sys
+from collections.abc import Collection
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
 
 STEPS = "../../envs/cpu.yaml"
 """Of all steps, also of those with a network where no GPU is to be used; as seen from a rule."""
@@ -10,3 +17,20 @@ NETWORKS = "../../envs/gpu.yaml"
 def network_environment(device: str) -> str:
     """The environment of steps that run a network, by the setting `device`."""
     return STEPS if device == "cpu" else NETWORKS
+
+
+def put_own_python_first(deployment: Collection) -> None:
+    """Let rules run the Python that runs Snakemake, also where no environment is activated.
+
+    deployment: what Snakemake sets up for rules, such as conda environments; then nothing is done.
+    Raises WorkflowError if that Python is not called python.
+    """
+    folder = Path(sys.executable).parent
+    if deployment or os.environ["PATH"].split(os.pathsep)[0] == str(folder):
+        return
+    if not (folder / "python").exists():
+        raise WorkflowError(
+            f"{sys.executable}: rules call it by the name python, which is not in {folder}; "
+            "install Snakemake into a virtual environment (make env), or use --sdm conda"
+        )
+    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"

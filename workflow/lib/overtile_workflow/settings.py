@@ -69,6 +69,86 @@ def _check_segmentation(config: dict, where: str) -> None:
         )
 
 
+FROM_THE_START = {
+    "": (
+        *("title", "licence", "slides", "data", "labels", "device", "precision", "prediction"),
+        *("segmentation", "evaluation", "models"),
+    ),
+    "labels": ("kind", "classes", "values", "ignore"),
+    "prediction": (
+        *("memory_gb", "block_px", "keep", "test_time_augmentation", "uncertainty"),
+        *("background", "fill_value", "pixel_size"),
+    ),
+    "segmentation": (
+        *("threshold", "seed_threshold", "min_seed_px", "grow_px", "max_hole_px", "border_px"),
+        *("min_object_px", "min_object_um"),
+    ),
+    "evaluation": ("iou_threshold",),
+    "model": (
+        *("ndim", "width", "depth", "norm", "dropout", "tile_px", "batch_tiles", "epochs"),
+        *("steps_per_epoch", "validation_tiles", "loss", "optimiser", "learning_rate", "w0"),
+        *("sigma_px", "sigma_um", "border_tolerance", "separate_px", "folds", "seed"),
+        *("package", "augmentation", "augmentation.elastic_px", "augmentation.rotation_degrees"),
+        *("augmentation.flips", "augmentation.contrast", "augmentation.brightness"),
+        "augmentation.noise",
+    ),
+}
+"""Settings that stood in commands and parameters of rules when the first archives were made.
+
+Whatever is not among them came later, and stands there only where it is not its default: one more
+setting makes nothing run again. Who changes the default of a later one adds it here.
+"""
+
+
+def without_later_defaults(section: str, values: dict, schema: dict) -> dict:
+    """Settings of a section, "model" for a model's, without later ones that are their defaults."""
+    return _without(values, _section(section, schema), FROM_THE_START[section], "")
+
+
+def as_from_the_start(config: dict, schema: dict) -> dict:
+    """A whole configuration without later settings that are their defaults."""
+    kept = {}
+    for name, value in config.items():
+        if name == "models":
+            models = {of: without_later_defaults("model", v, schema) for of, v in value.items()}
+            kept[name] = models
+        elif name in FROM_THE_START:
+            kept[name] = without_later_defaults(name, value, schema)
+        elif name in FROM_THE_START[""] or value != schema["properties"][name].get("default"):
+            kept[name] = value
+    return kept
+
+
+def later_flags(section: str, values: dict, schema: dict) -> list[str]:
+    """A script's flags for the later settings of a section that are not their defaults.
+
+    A switch is named where it is on.
+    """
+    kept = without_later_defaults(section, values, schema)
+    words: list[str] = []
+    for name, value in kept.items():
+        if name not in FROM_THE_START[section] and value is not False and value is not None:
+            words.append(f"--{name.replace('_', '-')}")
+            values = value if isinstance(value, list) else [value]
+            words += [] if value is True else map(str, values)
+    return words
+
+
+def _section(name: str, schema: dict) -> dict:
+    return schema["$defs"]["model"] if name == "model" else schema["properties"][name]
+
+
+def _without(values: dict, schema: dict, first: tuple[str, ...], prefix: str) -> dict:
+    kept = {}
+    for name, value in values.items():
+        part = schema["properties"][name]
+        if prefix + name not in first and value == part.get("default"):
+            continue
+        is_group = isinstance(value, dict)
+        kept[name] = _without(value, part, first, f"{prefix}{name}.") if is_group else value
+    return kept
+
+
 def explain(error: jsonschema.ValidationError) -> str:
     """One line for one violation."""
     place = ".".join(map(str, error.absolute_path))

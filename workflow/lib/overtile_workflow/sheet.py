@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass, replace
 
+from overtile_workflow.pictures import refuse_same_pictures
 from overtile_workflow.settings import nearest
 
 REQUIRED = ("slide", "image")
@@ -71,6 +72,7 @@ def read_sheet(path: str, data: str) -> Sheet:
             raise ValueError(f"{where}: slide {row.slide!r} stands there twice; rename one")
         rows[row.slide] = row
     _check_groups(path, rows)
+    refuse_same_pictures(path, rows.values())
     return rows
 
 

@@ -1,0 +1,29 @@
+"""Things that are chosen by name, and imported only when they are.
+
+What is not chosen does not count in the digest of a step's code (`overtile.code_digest`): one more
+entry, or a change in another one's module, makes no result run again.
+"""
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+
+
+class Registry(Mapping[str, str]):
+    """Names, and where what they stand for is found: "package.module:attribute"."""
+
+    def __init__(self, places: dict[str, str]):
+        self._places = places
+
+    def __getitem__(self, name: str) -> str:
+        return self._places[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def load(self, name: str) -> object:
+        """What a name stands for; raises KeyError for one that is not there."""
+        module, attribute = self._places[name].split(":")
+        return getattr(import_module(module), attribute)
