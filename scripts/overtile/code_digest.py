@@ -10,7 +10,6 @@ Standard library only: the workflow reads this one file while it builds its rule
 import ast
 import hashlib
 from collections.abc import Iterable
-from copy import deepcopy
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -175,7 +174,7 @@ class Definition:
     @cached_property
     def meaning(self) -> str:
         """Its code without what only people read; of a registry nothing but that it is one."""
-        return ast.unparse(self._plain) if self._places is None else "Registry"
+        return canonical(self._plain) if self._places is None else "Registry"
 
     @cached_property
     def digest(self) -> str:
@@ -281,9 +280,23 @@ def _bindings(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, str | None]]:
     return found
 
 
+def canonical(node: object) -> str:
+    """A syntax tree as text that is the same in all versions of Python, as `ast.dump`'s is not.
+
+    Fields that are empty are left out: new versions add such ones.
+    """
+    if isinstance(node, ast.AST):
+        values = ((name, getattr(node, name, None)) for name in node._fields)
+        parts = [f"{name}={canonical(v)}" for name, v in values if v is not None and v != []]
+        return f"{type(node).__name__}({','.join(parts)})"
+    if isinstance(node, list):
+        return f"[{','.join(map(canonical, node))}]"
+    return repr(node)
+
+
 def without_texts(node: ast.stmt) -> ast.stmt:
-    """A copy of a definition that holds nothing but what it computes."""
-    plain = _Plain().visit(deepcopy(node))
+    """A definition that holds nothing but what it computes; the node given is changed."""
+    plain = _Plain().visit(node)
     while _drop_unused_texts(plain):
         pass
     return plain
