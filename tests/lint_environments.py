@@ -11,7 +11,6 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import yaml
@@ -19,6 +18,7 @@ from rattler import MatchSpec, Version, VersionSpec
 from rattler.exceptions import InvalidMatchSpecError
 
 from faults import tell
+from imports import PACKAGE, files_run, imports
 
 CHANNELS = ["conda-forge", "nodefaults"]
 
@@ -227,7 +227,7 @@ def rules(root: Path) -> Iterator[Rule]:
             if not re.search(r"^    shell:", part, re.M):
                 continue  # runs in Snakemake's own process
             conda = re.search(r"^    conda:\s+(.+)$", part, re.M)
-            script = re.search(r"""script\("([\w.]+)"\)""", part)
+            script = re.search(r"""script\(\s*"([\w.]+)""", part)
             paths = re.findall(r'"([^"]+)"', conda[1] if conda else "")
             names = [os.path.relpath(file.parent / path, root / "envs") for path in paths]
             if conda and "network_environment" in conda[1]:
@@ -238,21 +238,10 @@ def rules(root: Path) -> Iterator[Rule]:
 
 def packages_of(script: Path) -> frozenset[str]:
     """conda-forge's names of what a script imports, itself or through the library."""
-    script = script.resolve()
-    digest = _code_digest(script.parent)
-    modules = {
-        name.split(".")[0]
-        for file in digest["files_run"](script)
-        for name in digest["imports"](file)
-    }
-    outside = modules - set(sys.stdlib_module_names) - {digest["PACKAGE"]}
+    files = files_run(script.resolve())
+    modules = {name.split(".")[0] for file in files for name in imports(file)}
+    outside = modules - set(sys.stdlib_module_names) - {PACKAGE}
     return frozenset(CONDA_NAMES.get(name, name.replace("_", "-")) for name in outside)
-
-
-@cache
-def _code_digest(scripts: Path) -> dict:
-    """The one library file that needs nothing but the standard library."""
-    return runpy.run_path(str(scripts / "overtile" / "code_digest.py"))
 
 
 def lint_container(root: Path, environments: list[Environment]) -> list[str]:

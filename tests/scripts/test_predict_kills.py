@@ -270,7 +270,7 @@ def test_picture_model_each_setting_arithmetic_and_code_make_another_key(
         name: key_of(monkeypatch, *fp32, *flags, **where)
         for name, (flags, where) in variants.items()
     }
-    monkeypatch.setattr("overtile.code_digest.code_digest", lambda script: "another")
+    monkeypatch.setattr("overtile.code_digest.code_digest", lambda script, chosen=(): "another")
     keys["other code"] = key_of(monkeypatch, *fp32)
     monkeypatch.undo()
     of_gpu = Device(torch.device("cuda"), "fp32", 1)

@@ -7,8 +7,9 @@ from hashlib import sha256
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-from overtile.code_digest import code_digest, imports
+from overtile.code_digest import code_digest
 from overtile.provenance import PACKAGES, read_runs, versions
+from tests.imports import imports
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
