@@ -13,9 +13,9 @@ from overtile.errors import InputError
 from overtile.geometry.spans import Block, plan_blocks
 from overtile.progress import progress
 from overtile.stores.digest import digest_of_digests, digest_pixels
-from overtile.stores.effort import FILES, note_begin
-from overtile.stores.files import say_if_full, write_json
-from overtile.stores.journal import BEGUN, Journal
+from overtile.stores.effort import EFFORT, note_begin
+from overtile.stores.files import is_leftover, say_if_full, write_json
+from overtile.stores.journal import NAME, Journal
 from overtile.stores.layout import chunk_and_shard
 from overtile.stores.scheduling import write_in_threads, write_on_cluster
 from overtile.stores.store import ROOT, store_path
@@ -38,7 +38,8 @@ def claim(path: Path, holds: str) -> None:
     """
     path.mkdir(parents=True, exist_ok=True)
     found = Journal.holder(path)
-    strangers = sorted({entry.name for entry in path.iterdir()} - INSIDE - FILES - {BEGUN})
+    names = {entry.name for entry in path.iterdir()} - INSIDE - {EFFORT}
+    strangers = sorted(name for name in names if not is_leftover(name, NAME, EFFORT))
     if found is None and strangers:
         raise InputError(
             f"{path}: has files that are not of a store ({strangers[0]}); choose another folder"
