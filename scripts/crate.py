@@ -11,7 +11,7 @@ def build_parser():
     parser.add_argument("--results", type=cli.path, required=True, help="folder to describe")
     parser.add_argument(
         "--crate",
-        type=outputs.file("ro-crate-metadata.json"),
+        type=outputs.file("ro-crate-metadata.json", ".json"),
         required=True,
         help="ro-crate-metadata.json to write into it",
     )

@@ -20,7 +20,11 @@ def check(tmp_path, monkeypatch):
         parser.add_argument("--in", type=cli.path, nargs="+")
         parser.add_argument("--source", type=cli.path)
         kinds = {"store": STORE, "fold": FOLD, "package": PACKAGE}
-        kinds |= {"json": file(".json"), "tsv": file(".tsv"), "crate": file("crate-x.json")}
+        kinds |= {
+            "json": file(".json"),
+            "tsv": file(".tsv"),
+            "crate": file("crate-x.json", ".json"),
+        }
         kinds |= {"plan": file(".yaml", only_with="source")}
         for name, kind in kinds.items():
             parser.add_argument(f"--{name}", type=kind)
@@ -131,6 +135,7 @@ def test_what_an_earlier_run_has_written_into_an_input_folder_may_be_written_aga
     (tmp_path / "other.json").write_text(json.dumps({"script": "another.py"}))
     check("--in", ".", "--tsv", "scores.tsv", "--crate", "crate-x.json", "--json", "run.json")
     refused("would overwrite a file in", "--in", ".", "--json", "other.json")
+    refused("would overwrite a file in", "--in", ".", "--crate", "other.json")
 
 
 @pytest.mark.parametrize("name", ["a", "a.txt", "json", "a.json.gz"])
