@@ -2,7 +2,7 @@
 
 import sys
 
-from overtile import cli
+from overtile import cli, outputs
 
 
 def build_parser():
@@ -10,7 +10,10 @@ def build_parser():
     parser = cli.new_parser("crate.py", __doc__)
     parser.add_argument("--results", type=cli.path, required=True, help="folder to describe")
     parser.add_argument(
-        "--crate", type=cli.path, required=True, help="ro-crate-metadata.json to write into it"
+        "--crate",
+        type=outputs.file("ro-crate-metadata.json", ".json"),
+        required=True,
+        help="ro-crate-metadata.json to write into it",
     )
     parser.add_argument("--sheet", type=cli.path, required=True, help="slides.tsv of the results")
     parser.add_argument(
@@ -33,19 +36,25 @@ def run(args):
     import json
     from shutil import copyfile
 
+    from overtile.errors import InputError
     from overtile.provenance import read_runs
     from overtile.reporting.crate import Crate
     from overtile.reporting.inputs import read_sheet
     from overtile.reporting.made import newest_inputs, walk_results
     from overtile.stores.digest import digest_file, digest_of_digests
-    from overtile.stores.files import write_text
+    from overtile.stores.files import replace_when_done, write_text
 
     slides = [slide.name for slide in read_sheet(args.sheet)]
     workflow = args.config.parent
+    if not workflow.is_relative_to(args.results):
+        raise InputError(f"{args.config}: --config is not inside --results {args.results}; copy it")
     rules = sorted((args.snakefile.parent / "workflow" / "rules").glob("*.smk"))
     version = digest_of_digests(map(digest_file, [args.snakefile, *rules]))[:16]
     for source in (args.snakefile, args.sheet):
-        copyfile(source, workflow / source.name)
+        target = workflow / source.name
+        if target.resolve() != source.resolve():
+            with replace_when_done(target) as temporary:
+                copyfile(source, temporary)
     results = list(walk_results(args.results, slides, args.models, read_runs))
     crate = Crate(args.title, args.licence, newest_inputs(results))
     for made in results:

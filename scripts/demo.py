@@ -2,16 +2,17 @@
 
 import sys
 
-from overtile import cli
+from overtile import cli, outputs
 
 
 def build_parser():
     """Command line of this step."""
     parser = cli.new_parser("demo.py", __doc__)
     parser.add_argument("--seed", type=int, required=True, help="same seed, same files; 0 or more")
-    parser.add_argument("--image", type=cli.path, required=True, help="OME-TIFF to write, uint16")
+    tiff = outputs.file(".tif", ".tiff")
+    parser.add_argument("--image", type=tiff, required=True, help="OME-TIFF to write, uint16")
     parser.add_argument(
-        "--labels", type=cli.path, required=True, help="OME-TIFF of cell numbers to write, uint16"
+        "--labels", type=tiff, required=True, help="OME-TIFF of cell numbers to write, uint16"
     )
     parser.add_argument("--size-px", type=int, default=1024, help="side of the slide")
     return parser
@@ -27,8 +28,6 @@ def run(args):
     from overtile.errors import InputError
     from overtile.stores.files import replace_when_done
 
-    if args.image.resolve() == args.labels.resolve():
-        raise InputError(f"--image and --labels are both {args.image}; give two different files")
     try:
         image, labels = make_slide(args.seed, (args.size_px, args.size_px))
     except ValueError as error:

@@ -2,7 +2,7 @@
 
 import sys
 
-from overtile import cli
+from overtile import cli, outputs
 
 
 def build_parser():
@@ -14,7 +14,9 @@ def build_parser():
     parser.add_argument(
         "--segmentation", type=cli.path, required=True, help="label store, or a TIFF or PNG"
     )
-    parser.add_argument("--scores", type=cli.path, required=True, help="JSON file to write")
+    parser.add_argument(
+        "--scores", type=outputs.file(".json"), required=True, help="JSON file to write"
+    )
     parser.add_argument(
         "--iou-threshold", type=float, default=0.5, help="objects match from this IoU on"
     )

@@ -2,7 +2,7 @@
 
 import sys
 
-from overtile import cli
+from overtile import cli, outputs
 
 
 def build_parser():
@@ -12,9 +12,13 @@ def build_parser():
         "--segmentation", type=cli.path, required=True, help="label store, or a TIFF or PNG"
     )
     parser.add_argument(
-        "--geojson", type=cli.path, help="outlines to write, OUT.geojson, as QuPath reads them"
+        "--geojson",
+        type=outputs.file(".geojson"),
+        help="outlines to write, OUT.geojson, as QuPath reads them",
     )
-    parser.add_argument("--tiff", type=cli.path, help="OME-TIFF to write, OUT.tif")
+    parser.add_argument(
+        "--tiff", type=outputs.file(".tif", ".tiff"), help="OME-TIFF to write, OUT.tif"
+    )
     parser.add_argument(
         "--what", choices=("objects", "classes"), default="objects", help="what the TIFF holds"
     )

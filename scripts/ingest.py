@@ -2,7 +2,7 @@
 
 import sys
 
-from overtile import cli
+from overtile import cli, outputs
 
 
 def build_parser():
@@ -13,7 +13,7 @@ def build_parser():
     source.add_argument("--labels", type=cli.path, help="raw labels of a picture, likewise")
     parser.add_argument(
         "--store",
-        type=cli.path,
+        type=outputs.STORE,
         required=True,
         help="S.ome.zarr, or for labels S.ome.zarr/labels/reference; its zarr.json works too",
     )

@@ -2,19 +2,22 @@
 
 import sys
 
-from overtile import cli
+from overtile import cli, outputs
 
 
 def build_parser():
     """Command line of this step."""
     parser = cli.new_parser("package.py", __doc__)
     parser.add_argument(
-        "--plan", type=cli.path, required=True, help="plan.yaml from plan.py; written by --adopt"
+        "--plan",
+        type=outputs.file(".yaml", ".yml", only_with="adopt"),
+        required=True,
+        help="plan.yaml from plan.py; written by --adopt",
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--folds", type=cli.path, nargs="+", help="folders written by train.py")
     source.add_argument("--adopt", type=cli.path, help="a finished package, to copy and check")
-    parser.add_argument("--package", type=cli.path, required=True, help="folder to write")
+    parser.add_argument("--package", type=outputs.PACKAGE, required=True, help="folder to write")
     return parser
 
 

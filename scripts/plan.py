@@ -2,7 +2,7 @@
 
 import sys
 
-from overtile import cli
+from overtile import cli, outputs
 
 
 def build_parser():
@@ -37,7 +37,9 @@ def build_parser():
     parser.add_argument(
         "--settings", type=cli.path, required=True, help="settings of one model, YAML"
     )
-    parser.add_argument("--plan", type=cli.path, required=True, help="plan.yaml to write")
+    parser.add_argument(
+        "--plan", type=outputs.file(".yaml", ".yml"), required=True, help="plan.yaml to write"
+    )
     return parser
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from overtile import cli
+from overtile import cli, outputs
 
 
 def build_parser():
@@ -16,7 +16,9 @@ def build_parser():
         required=True,
         help="packaged models; several are averaged",
     )
-    parser.add_argument("--probabilities", type=cli.path, required=True, help="P.ome.zarr to write")
+    parser.add_argument(
+        "--probabilities", type=outputs.STORE, required=True, help="P.ome.zarr to write"
+    )
     parser.add_argument(
         "--keep",
         choices=("probabilities", "classes"),

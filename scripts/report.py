@@ -2,7 +2,7 @@
 
 import sys
 
-from overtile import cli
+from overtile import cli, outputs
 
 
 def build_parser():
@@ -15,8 +15,12 @@ def build_parser():
         default=[],
         help="JSON files of evaluate.py, or folders with them",
     )
-    parser.add_argument("--report", type=cli.path, required=True, help="HTML page to write")
-    parser.add_argument("--table", type=cli.path, help="scores.tsv to write, a row per slide")
+    parser.add_argument(
+        "--report", type=outputs.file(".html"), required=True, help="HTML page to write"
+    )
+    parser.add_argument(
+        "--table", type=outputs.file(".tsv"), help="scores.tsv to write, a row per slide"
+    )
     parser.add_argument(
         "--sheet", type=cli.path, help="slides.tsv: which slides count, in what order and split"
     )

@@ -5,7 +5,7 @@ In this order: class map, seeds, growth of seeds, holes, borders, least size.
 
 import sys
 
-from overtile import cli
+from overtile import cli, outputs
 
 
 def build_parser():
@@ -14,12 +14,14 @@ def build_parser():
     parser.add_argument("--probabilities", type=cli.path, required=True, help="from predict.py")
     parser.add_argument(
         "--segmentation",
-        type=cli.path,
+        type=outputs.STORE,
         required=True,
         help="label store to write, e.g. S.ome.zarr/labels/MODEL",
     )
     parser.add_argument(
-        "--objects", type=cli.path, help="table to write, O.parquet, with a row per object"
+        "--objects",
+        type=outputs.file(".parquet"),
+        help="table to write, O.parquet, with a row per object",
     )
     parser.add_argument(
         "--threshold",

@@ -2,7 +2,7 @@
 
 import sys
 
-from overtile import cli
+from overtile import cli, outputs
 
 
 def build_parser():
@@ -12,7 +12,7 @@ def build_parser():
         "--labels", type=cli.path, required=True, help="label store, or TIFF or PNG of instances"
     )
     parser.add_argument(
-        "--separated", type=cli.path, required=True, help="label store to write, S.ome.zarr"
+        "--separated", type=outputs.STORE, required=True, help="label store to write, S.ome.zarr"
     )
     parser.add_argument(
         "--separate-px",
@@ -46,10 +46,9 @@ def run(args):
         if "separate_px" in labels.attributes:
             raise InputError(f"{args.labels}: is already separated; give the labels it came from")
         key = digest_of(labels.digest, args.separate_px, args.ndim, code_digest(__file__))
-        separated = store_path(args.separated)
-        if separated.resolve() == labels.path.resolve():
-            raise InputError(f"{args.separated}: is also --labels; choose another folder")
-        write_separated(labels, separated, key, args.separate_px, args.ndim, args.threads)
+        write_separated(
+            labels, store_path(args.separated), key, args.separate_px, args.ndim, args.threads
+        )
 
 
 def main(arguments=None):

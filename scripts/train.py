@@ -2,7 +2,7 @@
 
 import sys
 
-from overtile import cli
+from overtile import cli, outputs
 
 
 def build_parser():
@@ -32,7 +32,7 @@ def build_parser():
         nargs="+",
         help="label stores to learn, in the same order; without it labels/reference inside each",
     )
-    parser.add_argument("--model", type=cli.path, required=True, help="folder of the fold")
+    parser.add_argument("--model", type=outputs.FOLD, required=True, help="folder of the fold")
     parser.add_argument("--fold", type=int, default=0, help="which fold of the plan")
     cli.add_device(parser)
     return parser

@@ -2,7 +2,7 @@
 
 import sys
 
-from overtile import cli
+from overtile import cli, outputs
 
 
 def build_parser():
@@ -11,7 +11,7 @@ def build_parser():
     parser.add_argument(
         "--labels", type=cli.path, required=True, help="label store, or TIFF or PNG of instances"
     )
-    parser.add_argument("--weights", type=cli.path, required=True, help="W.zarr to write")
+    parser.add_argument("--weights", type=outputs.STORE, required=True, help="W.zarr to write")
     parser.add_argument(
         "--plan", type=cli.path, help="take everything below, but for --threads, from a plan"
     )

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from overtile import outputs
 from overtile.errors import InputError
 from overtile.stores.effort import Work, at_work
+from overtile.system_errors import describe
 
 EXIT_BAD_INPUT = 1
 
@@ -27,17 +29,16 @@ def execute(
     `exit_code` of its own. A wrong command line ends with exit code 2, by argparse. Anything else
     is a fault of the program and keeps its traceback.
     """
-    parser.add_argument(
-        "--record", type=path, metavar="RUN.json", help="file that is to say how this run went"
-    )
+    add_record(parser)
     args = parser.parse_args(arguments)
     # OpenMP threads that spin while they wait make training 10 to 40 times slower as soon as
     # another process wants a core; sleeping costs nothing measurable on an idle machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     given = sys.argv[1:] if arguments is None else arguments
-    folder = _folder(getattr(args, into)) if into else None
-    work = Work(folder, partial(_describe, run, given, _now()))
     try:
+        outputs.refuse_overwriting(parser, args, given)
+        folder = _folder(getattr(args, into)) if into else None
+        work = Work(folder, partial(_describe, run, given, _now()))
         with at_work(work):
             facts = run(args)
         _note_end(work, facts or {}, args.record)
@@ -45,11 +46,7 @@ def execute(
         print(f"{parser.prog}: {one_line(error)}", file=sys.stderr)
         return getattr(error, "exit_code", EXIT_BAD_INPUT)
     except OSError as error:
-        print(
-            f"{parser.prog}: {error.filename or 'a file'}: {error.strerror or one_line(error)}; "
-            "check the path, its permissions and the space on the disk, then run again",
-            file=sys.stderr,
-        )
+        print(f"{parser.prog}: {describe(error)}", file=sys.stderr)
         return EXIT_BAD_INPUT
     return 0
 
@@ -99,6 +96,16 @@ def new_parser(name: str, description: str) -> argparse.ArgumentParser:
         description=description,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
+    )
+
+
+def add_record(parser: argparse.ArgumentParser) -> None:
+    """Add --record, for all steps."""
+    parser.add_argument(
+        "--record",
+        type=outputs.file(".json"),
+        metavar="RUN.json",
+        help="file that is to say how this run went",
     )
 
 

@@ -219,6 +219,39 @@ def test_title_and_licence_may_begin_with_a_dash(done, results, tmp_path):
     assert (root["name"], root["license"]) == ("-draft", "-none")
 
 
+@pytest.mark.parametrize("name", ["slides.tsv", "Snakefile"])
+def test_a_link_planted_for_a_copy_is_replaced(done, results, tmp_path, name):
+    (tmp_path / "precious").write_text("precious")
+    folder = shutil.copytree(results, tmp_path / "results")
+    copy = folder / "workflow" / name
+    text = copy.read_text()
+    copy.unlink()
+    copy.symlink_to(tmp_path / "precious")
+    shutil.copy(results.parent / "slides.tsv", tmp_path)
+    done("crate", *flags(folder))
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert not copy.is_symlink() and copy.read_text() == text
+
+
+def test_the_sheet_may_be_the_copy_itself(done, results, tmp_path):
+    folder = shutil.copytree(results, tmp_path / "results")
+    sheet = folder / "workflow" / "slides.tsv"
+    before = sheet.read_text(), (folder / "ro-crate-metadata.json").read_bytes()
+    done("crate", *flags(folder), "--sheet", sheet)
+    assert (sheet.read_text(), (folder / "ro-crate-metadata.json").read_bytes()) == before
+
+
+def test_a_configuration_outside_the_results_is_refused_before_anything_is_copied(
+    step, results, tmp_path
+):
+    (tmp_path / "config.yaml").write_text("models: {}\n")
+    result = step("crate", *flags(results), "--config", tmp_path / "config.yaml")
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert f"{tmp_path / 'config.yaml'}: --config is not inside --results {results}" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
 def test_a_sheet_needs_no_column_split(done, results, tmp_path):
     sheet, crate = tmp_path / "slides.tsv", tmp_path / "crate.json"
     sheet.write_text("slide\timage\na\ta.tif\n")

@@ -59,5 +59,5 @@ def test_a_changed_package_is_not_taken_over(step, packaged, tmp_path):
 def test_a_package_is_not_taken_over_to_itself(step, packaged, tmp_path):
     source = shutil.copytree(packaged / "package", tmp_path / "source")
     result = step("package", "--adopt", source, "--package", source, "--plan", tmp_path / "p.yaml")
-    assert result.returncode == 1 and "name two" in result.stderr
+    assert result.returncode == 1 and "--package is also --adopt" in result.stderr
     assert read_package(source) == read_package(packaged / "package")

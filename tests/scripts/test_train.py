@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -48,6 +49,18 @@ def test_a_training_killed_and_run_again_gives_the_bytes_of_an_undisturbed_one(
     assert all(run["versions"]["torch"] == torch.__version__ for run in killed)
     for name in RESULTS:
         assert (folder / name).read_bytes() == (packaged / "fold0" / name).read_bytes(), name
+
+
+def test_without_room_for_a_checkpoint_training_ends_with_one_line(step, train_command, tmp_path):
+    def let_files_be_small():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+
+    result = step("train", *train_command(tmp_path / "fold0"), preexec_fn=let_files_be_small)
+    assert result.returncode == 1
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith(f"train.py: {tmp_path / 'fold0'}: file too large, "), result.stderr
+    assert "Traceback" not in result.stderr
+    assert {path.name for path in (tmp_path / "fold0").iterdir()} <= {"effort.json"}
 
 
 def _epochs(folder: Path) -> int:

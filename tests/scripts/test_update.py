@@ -247,6 +247,17 @@ def test_a_full_disk_does_not_make_a_killed_run_seem_done(tmp_path, monkeypatch)
         assert not held.was_killed
 
 
+def test_a_link_planted_for_the_lock_is_not_written_through(archive, tmp_path):
+    (tmp_path / "precious").write_text("precious")
+    (archive / LOCK).parent.mkdir(exist_ok=True)
+    (archive / LOCK).symlink_to(tmp_path / "precious")
+    result = update(archive)
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert f"{archive / LOCK}: is a link" in line and "remove it" in line
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
 def test_a_lock_that_a_killed_run_by_hand_has_left_is_not_removed(archive):
     kill(start([sys.executable, "-m", "snakemake", "--cores", "1"], archive))
     (archive / "go").touch()

@@ -126,6 +126,15 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path, monkeypatch):
             gpus.claim(["GPU-a"])
 
 
+def test_a_link_planted_for_a_gpus_file_is_not_written_through(tmp_path, monkeypatch):
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "GPU-a.lock").symlink_to(tmp_path / "precious")
+    monkeypatch.setenv(gpus.FOLDER, str(tmp_path))
+    with pytest.raises(InputError, match="GPU-a.lock: is a link.*remove it"):
+        gpus.claim(["GPU-a"])
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
 def test_a_slice_of_a_gpu_has_its_own_name(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-7")
     assert gpus.gpu_names() == ["MIG-7"]

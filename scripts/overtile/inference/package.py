@@ -57,11 +57,9 @@ def copy_package(source: Path, folder: Path, plan_path: Path) -> Path:
     """Copy a package after checking it, and its plan to `plan_path`; `plan.yaml` is written last.
 
     source: the package, or its plan.yaml, which is returned. Raises InputError if something is
-    missing or changed, or if both packages are one.
+    missing or changed.
     """
     source = source.parent if source.name == PLAN else source
-    if source.resolve() == folder.resolve():
-        raise InputError(f"{source}: is the folder to copy it to; name two")
     plan = read_package(source)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PLAN).unlink(missing_ok=True)

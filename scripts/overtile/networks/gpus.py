@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from overtile.errors import InputError
+from overtile.stores.files import open_own
 
 FOLDER = "OVERTILE_GPU_LOCKS"
 """Environment variable with another folder for the files."""
@@ -79,8 +80,8 @@ def _lock_folder() -> Path:
 
 def _try_to_lock(folder: Path, name: str) -> bool:
     """Lock a GPU's file if nobody has, and write into it who has it now."""
-    # Closed on exec, so that no program started from here keeps the GPU.
-    file = os.open(_lock_file(folder, name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # Closed on exec (PEP 446), so that no program started from here keeps the GPU.
+    file = open_own(_lock_file(folder, name), 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from overtile.errors import InputError
+from overtile.stores.files import open_own
 
 PROC = Path("/proc")
 
@@ -69,8 +70,7 @@ def alone(path: Path) -> Iterator[Held]:
     Raises StillRunning if another process holds it, with who that is and since when.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
-    with open(path, "r+", encoding="utf-8") as file:
+    with open(open_own(path), "r+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

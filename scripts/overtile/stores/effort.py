@@ -12,13 +12,10 @@ from math import inf
 from pathlib import Path
 
 from overtile.errors import InputError
-from overtile.stores.files import read_json, temporary_path, write_json
+from overtile.stores.files import read_json, write_json
 
 EFFORT = "effort.json"
 """What it took to make the folder that it lies in: runs, and what else a step sums up."""
-
-FILES = {EFFORT, temporary_path(Path(EFFORT)).name}
-"""It, and what a kill leaves of it before it is whole."""
 
 
 @dataclass

@@ -9,11 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from overtile.errors import InputError
-from overtile.stores.files import say_if_full, temporary_path, write_text
+from overtile.stores.files import say_if_full, write_text
 
 NAME = "journal.jsonl"
-BEGUN = temporary_path(Path(NAME)).name
-"""What a kill leaves of a journal before its first line is whole."""
 
 KINDS = frozenset({"picture", "labels", "classes", "weights", "probabilities", "work"})
 """What a store may hold."""

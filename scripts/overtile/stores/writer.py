@@ -13,10 +13,10 @@ from overtile.errors import InputError
 from overtile.geometry.spans import Block, plan_blocks
 from overtile.progress import progress
 from overtile.stores.digest import digest_file, digest_of_digests, digest_pixels
-from overtile.stores.effort import FILES, note_begin
-from overtile.stores.files import say_if_full, write_json
-from overtile.stores.journal import BEGUN, Journal, arrays_named, void_journal
+from overtile.stores.effort import EFFORT, note_begin
+from overtile.stores.files import is_leftover, say_if_full, write_json
 from overtile.stores.journal import NAME as JOURNAL
+from overtile.stores.journal import Journal, arrays_named, void_journal
 from overtile.stores.layout import chunk_and_shard
 from overtile.stores.root import ROOT, read_root, sealed_root
 from overtile.stores.scheduling import write_in_threads, write_on_cluster
@@ -48,7 +48,8 @@ def claim(path: Path, holds: str) -> None:
     is_lost = found is None
     if is_lost:
         found, arrays = _sealed(path)
-    names = {entry.name for entry in path.iterdir()} - INSIDE - FILES - {BEGUN} - arrays
+    names = {entry.name for entry in path.iterdir()} - INSIDE - {EFFORT} - arrays
+    names = {name for name in names if not is_leftover(name, JOURNAL, EFFORT)}
     if found is not None:
         names = {name for name in names - {JOURNAL, ROOT} if name.isdigit()}
     if names:

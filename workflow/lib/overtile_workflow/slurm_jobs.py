@@ -48,7 +48,7 @@ def begin(workflow) -> None:
     path = RUNS / workflow.scheduler._executor.run_uuid
     try:
         RUNS.mkdir(parents=True, exist_ok=True)
-        run = os.open(path, os.O_RDWR | os.O_CREAT)
+        run = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
     except OSError as error:
         raise WorkflowError(f"{path}: {error.strerror}; mend that, and run again") from None
     try:
