@@ -116,7 +116,7 @@ def _train_epoch(plan, fold, epoch, network, optimiser, batches, device) -> dict
         if not np.isfinite(losses[-1]):
             raise InputError(
                 f"training: the loss became {losses[-1]} in step {step}; "
-                f"lower learning_rate (now {plan['learning_rate']})"
+                f"lower learning_rate (now {plan.learning_rate})"
             )
     return {"learning_rate": rate, "loss": float(np.mean(losses))}
 
