@@ -24,9 +24,9 @@ from overtile.planning.plan import FORMAT, Fold, Plan, Weights  # noqa: E402
 from overtile.settings.checks import to_plain  # noqa: E402
 from overtile.settings.model import Augmentation  # noqa: E402
 from overtile.stores.digest import digest_file  # noqa: E402
-from overtile.stores.files import write_yaml  # noqa: E402
 from overtile.stores.ngff import multiscale_attributes  # noqa: E402
 from overtile.stores.writer import StoreWriter  # noqa: E402
+from overtile.stores.yaml_files import write_yaml  # noqa: E402
 
 
 def make_slide(folder: Path, edge_px: int) -> None:

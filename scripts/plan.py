@@ -48,8 +48,8 @@ def run(args):
     from overtile.settings.checks import to_plain
     from overtile.settings.model import read_settings
     from overtile.stores.digest import digest_file
-    from overtile.stores.files import read_yaml, write_yaml
     from overtile.stores.store import Store, labels_of
+    from overtile.stores.yaml_files import read_yaml, write_yaml
 
     if not args.images:
         raise InputError(

@@ -10,7 +10,7 @@ import tifffile
 
 from overtile.planning.plan import Fold, Weights
 from overtile.settings.checks import to_plain
-from overtile.stores.files import write_yaml
+from overtile.stores.yaml_files import write_yaml
 from tests.plans import small_plan
 
 ROOT = Path(__file__).resolve().parents[2]

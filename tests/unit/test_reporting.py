@@ -18,7 +18,7 @@ from overtile.planning.plan import Fold
 from overtile.reporting import inputs, models, page, pictures, planes, plots, summary, table, window
 from overtile.reporting.inputs import Archive, Result, Slide
 from overtile.settings.checks import to_plain
-from overtile.stores.files import write_yaml
+from overtile.stores.yaml_files import write_yaml
 from overtile_workflow.sheet import read_sheet as read_workflow_sheet
 from tests.plans import small_plan
 

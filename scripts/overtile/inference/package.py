@@ -10,7 +10,8 @@ from overtile.planning.plan import Plan
 from overtile.planning.reading import check_names, plan_from
 from overtile.settings.checks import read_record, shown, to_plain
 from overtile.stores.digest import digest_file
-from overtile.stores.files import read_json, read_yaml, replace_when_done, write_text, write_yaml
+from overtile.stores.files import read_json, replace_when_done, write_text
+from overtile.stores.yaml_files import read_yaml, write_yaml
 
 PLAN, CARD = "plan.yaml", "README.md"
 WEIGHTS = ".safetensors"

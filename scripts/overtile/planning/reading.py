@@ -9,7 +9,7 @@ from overtile.networks.architecture import Architecture
 from overtile.networks.limits import refuse_too_large
 from overtile.planning.plan import Fingerprint, Fold, Plan
 from overtile.settings.checks import check_name, check_range, read_record, shown
-from overtile.stores.files import read_yaml
+from overtile.stores.yaml_files import read_yaml
 
 DERIVED = "tile_input_px"
 """Stood in files once. It follows from the network and tile_output_px."""

@@ -60,7 +60,10 @@ def check_name(name: str, text: str, where: str) -> None:
 
 def shown(value: object) -> str:
     """A value for a message: one line, and short whatever it is."""
-    return _short.repr(value)
+    try:
+        return _short.repr(value)
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        return "a number of thousands of digits"
 
 
 @cache
