@@ -26,11 +26,14 @@ def build_parser():
 
 def run(args):
     """Copy plan and weights, write the card."""
+    from overtile.errors import InputError
     from overtile.inference.package import copy_package, write_package
     from overtile.planning.reading import read_plan
     from overtile.stores.digest import digest_file
 
     if args.folds:
+        if args.classes:
+            raise InputError("--classes: are those of the plan with --folds; give it with --adopt")
         write_package(read_plan(args.plan), args.folds, args.package)
         return {"content": digest_file(args.package / "plan.yaml")}
     source = copy_package(args.adopt, args.package, args.plan, args.classes)
