@@ -10,6 +10,7 @@ from overtile.geometry.class_balance import class_weights
 from overtile.networks.architecture import Architecture, choose_levels
 from overtile.planning.plan import FORMAT, Fingerprint, Fold, Plan, Weights
 from overtile.planning.reading import check_plan
+from overtile.planning.twins import refuse_twins
 from overtile.settings.checks import read_record
 from overtile.settings.model import Settings
 from overtile.stores.store import Store
@@ -131,23 +132,6 @@ def refuse_same_name(names: Sequence[str]) -> None:
         raise InputError(f"slide {name}: is given {times} times; give each slide once, or rename")
 
 
-def refuse_same_picture(slides: Sequence[Fingerprint], folds: Sequence[Fold]) -> None:
-    """A picture under two names must not be learnt from and validated on.
-
-    Two of them to learn from are allowed: two people may have labelled one picture.
-    """
-    digests = {s.slide: s.digest for s in slides}
-    for fold in folds:
-        learnt = {digests[name]: name for name in fold.train}
-        for name in fold.validation:
-            twin = learnt.get(digests[name])
-            if twin:
-                raise InputError(
-                    f"slide {name}: has the same pixels as slide {twin}; one would be learnt from, "
-                    "the other validate; leave one out, or give both one group and one split"
-                )
-
-
 def choose_architecture(
     slides: Sequence[Fingerprint], classes: int, settings: Settings
 ) -> Architecture:
@@ -219,7 +203,7 @@ def make_plan(
         [known.slide for known in slides[len(train) :]],
         settings.folds,
     )
-    refuse_same_picture(slides, folds)
+    refuse_twins([*train, *validation], folds)
     plan = Plan(
         format=FORMAT,
         classes=tuple(names[0]),
