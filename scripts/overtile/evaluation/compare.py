@@ -20,15 +20,15 @@ def compare(reference: Store, segmentation: Store, iou_threshold: float) -> dict
     """
     if reference.shape != segmentation.shape:
         raise InputError(
-            f"{segmentation.path}: is {segmentation.shape} (z, y, x) px, the reference "
-            f"{reference.path} is {reference.shape}; compare labels of the same picture"
+            f"{segmentation.shown}: is {segmentation.shape} (z, y, x) px, the reference "
+            f"{reference.shown} is {reference.shape}; compare labels of the same picture"
         )
     stores = reference, reference.label_classes(), segmentation, segmentation.label_classes()
     names = stores[1].attributes["class_names"]
     if len(names) != len(stores[3].attributes["class_names"]):
         raise InputError(
-            f"{segmentation.path}: has classes {stores[3].attributes['class_names']}, the "
-            f"reference {reference.path} has {names}; compare labels of the same classes"
+            f"{segmentation.shown}: has classes {stores[3].attributes['class_names']}, the "
+            f"reference {reference.shown} has {names}; compare labels of the same classes"
         )
     agreement = Agreement(len(names))
     arrays = [store.array for store in stores]

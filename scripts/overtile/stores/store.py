@@ -24,13 +24,17 @@ def store_path(path: str | Path) -> Path:
 
 @dataclass(frozen=True)
 class Store:
-    """A committed store. Arrays are (c, z, y, x) for pictures and (z, y, x) for labels."""
+    """A committed store. Arrays are (c, z, y, x) for pictures and (z, y, x) for labels.
+
+    file: the plain file that a temporary store was made from; None for a store of its own.
+    """
 
     path: Path
     attributes: dict
+    file: Path | None = None
 
     @classmethod
-    def open(cls, path: str | Path, holds: str | None = None) -> "Store":
+    def open(cls, path: str | Path, holds: str | None = None, file: Path | None = None) -> "Store":
         """Open a store by its folder or root file.
 
         holds: what it must hold: picture, labels, classes, weights or probabilities; None for any.
@@ -40,7 +44,7 @@ class Store:
         try:
             root = json.loads((folder / ROOT).read_text())
             own = root["attributes"]["overtile"]
-            store = cls(folder, {"ome": root["attributes"]["ome"], **own})
+            store = cls(folder, {"ome": root["attributes"]["ome"], **own}, file)
             found = own["holds"]
         except NotADirectoryError:
             raise InputError(
@@ -58,6 +62,11 @@ class Store:
         if holds not in (None, found):
             raise InputError(f"{folder}: holds {found}; give a store that holds {holds}")
         return store
+
+    @property
+    def shown(self) -> Path:
+        """The path that a person knows it by, for messages."""
+        return self.file or self.path
 
     @cached_property
     def array(self) -> zarr.Array:
@@ -109,7 +118,7 @@ class Store:
 
     def label_classes(self) -> "Store":
         """The class map that lies inside a label store."""
-        return Store.open(self.path / "classes", "classes")
+        return Store.open(self.path / "classes", "classes", self.file)
 
 
 def labels_of(images: Sequence[Store], paths: Sequence[Path] | None) -> list[Store]:
