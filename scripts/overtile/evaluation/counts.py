@@ -66,5 +66,4 @@ class Agreement:
             self._merge_last_two()
 
     def _merge_last_two(self) -> None:
-        last = self._parts.pop()
-        self._parts.append(merged(self._parts.pop(), last))
+        self._parts.append(merged(self._parts.pop(), self._parts.pop()))

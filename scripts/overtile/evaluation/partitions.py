@@ -19,12 +19,17 @@ def partition_scores(pairs: Pairs) -> dict:
     All follow from how many parts of each size there are, which costs hardly any memory.
     Source: Arganda-Carreras et al. 2015, doi:10.3389/fnana.2015.00142.
     """
-    inside = pairs.rows(pairs.of_reference)
-    if not len(inside):
+    inside = pairs.of_reference
+    if not inside.any():
         return {"rand": None, "information": None}
-    reference = _sizes(Totals.of(inside.reference_id, inside.reference_class, inside.pixels).pixels)
-    segmented = _sizes(Totals.of(inside.segmented_id, inside.segmented_class, inside.pixels).pixels)
-    shared = _sizes(inside.pixels)
+    pixels = pairs.pixels[inside]
+    reference = _sizes(
+        Totals.of(pairs.reference_id[inside], pairs.reference_class[inside], pixels).pixels
+    )
+    segmented = _sizes(
+        Totals.of(pairs.segmented_id[inside], pairs.segmented_class[inside], pixels).pixels
+    )
+    shared = _sizes(pixels)
     return {
         "rand": _rand(*map(_pixel_pairs, (reference, segmented, shared))),
         "information": _information(*map(_entropy_bits, (reference, segmented, shared))),
