@@ -47,5 +47,18 @@ def test_pictures_of_different_shape_are_refused(step, data, tmp_path):
         "evaluate", "--reference", one, "--segmentation", other, "--scores", tmp_path / "s.json"
     )
     assert result.returncode == 1
-    assert "(1, 1022, 1024)" in result.stderr
+    assert f"{other}: is (1, 1022, 1024) (z, y, x) px, the reference {one} is (" in result.stderr
     assert not (tmp_path / "s.json").exists()
+
+
+@pytest.mark.parametrize("step_and_flag", ["evaluate --reference", "export --segmentation"])
+def test_a_plain_file_that_is_missing_is_no_unfinished_store(step, tmp_path, step_and_flag):
+    name, flag = step_and_flag.split()
+    others = {
+        "evaluate": ("--segmentation", tmp_path / "n.tif", "--scores", tmp_path / "s.json"),
+        "export": ("--tiff", tmp_path / "o.tif"),
+    }
+    result = step(name, flag, tmp_path / "none.tif", *others[name])
+    assert result.returncode == 1
+    assert f"{tmp_path}/none.tif: no such file" in result.stderr
+    assert "store" not in result.stderr

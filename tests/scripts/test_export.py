@@ -242,13 +242,17 @@ def test_without_a_file_to_write_there_is_one_line(step, labels, tmp_path):
     ]
 
 
-def test_ids_that_no_ome_tiff_holds_are_refused_and_nothing_is_left(done, step, tmp_path):
+@pytest.mark.parametrize("name", ["l.ome.zarr", "l.tif"])
+def test_ids_that_no_ome_tiff_holds_are_refused_and_nothing_is_left(done, step, tmp_path, name):
     labels = np.array([[1, 2**32 + 3]], np.uint64)
-    store = store_of(done, labels, tmp_path, "--kind", "instances")
+    store_of(done, labels, tmp_path, "--kind", "instances")
     before = sorted(tmp_path.iterdir())
-    result = step("export", "--segmentation", store.path, "--tiff", tmp_path / "o.tif")
+    result = step("export", "--segmentation", tmp_path / name, "--tiff", tmp_path / "o.tif")
     assert result.returncode == 1
-    assert "has id 4294967299; allowed in OME-TIFF: up to 4294967295" in result.stderr
+    assert (
+        f"{tmp_path / name}: has id 4294967299; allowed in OME-TIFF: up to 4294967295"
+        in result.stderr
+    )
     assert len(result.stderr.splitlines()) == 1
     assert sorted(tmp_path.iterdir()) == before
 

@@ -282,10 +282,10 @@ def test_a_mask_that_is_larger_coloured_or_missing_is_refused_in_one_line(
     tifffile.imwrite(tmp_path / "narrow.tif", np.zeros((50, 200), np.uint8))
     tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((64, 64, 3), np.uint8), photometric="rgb")
     for name, words in {
-        "narrow.tif": "narrow: mask is 50 x 200 (y, x) px, the slide 512 x 512",
-        "large.tif": "larger than the slide",
+        "narrow.tif": f"{tmp_path}/narrow.tif: mask is 50 x 200 (y, x) px, the slide 512 x 512",
+        "large.tif": f"{tmp_path}/large.tif: mask is (1, 600, 512) (z, y, x) px, larger than",
         "rgb.tif": "rgb.tif: labels have 3 channels",
-        "none.tif": "none.tif: ",
+        "none.tif": f"{tmp_path}/none.tif: no such file",
     }.items():
         flags = ("--image", planned / "a.ome.zarr", "--model", packaged / "package")
         target = tmp_path / "p.ome.zarr"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from overtile.errors import InputError
 from overtile.stores.plain import open_labels, remove_temporary
 
 
@@ -39,3 +40,26 @@ def test_what_a_kill_has_left_is_removed_and_nothing_of_another_store(cells, tmp
     assert len(list(tmp_path.iterdir())) == 5
     remove_temporary(beside)
     assert set(tmp_path.iterdir()) == kept
+
+
+def test_a_person_knows_a_plain_picture_by_its_own_path_and_so_its_classes(cells):
+    with open_labels(cells, "instances") as store:
+        assert store.path != cells
+        assert store.shown == store.label_classes().shown == cells
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    {
+        "none.tif": "no such file",
+        "none.tiff.gz": "no such file",
+        "reference": "no finished store",
+        "a.ome.zarr": "no finished store",
+        "a.ome.zarr/labels/unet-1.5": "no finished store",
+        "a.ome.zarr/zarr.json": "no finished store",
+    }.items(),
+)
+def test_what_is_not_there_is_called_a_file_or_a_store_by_its_name(tmp_path, name, line):
+    shown = tmp_path / name.removesuffix("/zarr.json")
+    with pytest.raises(InputError, match=f"^{shown}: {line}"), open_labels(tmp_path / name, ""):
+        pass

@@ -44,7 +44,7 @@ def write_tiff(store: Store, path: Path) -> None:
         for number, level in enumerate(levels):
             about = {"subfiletype": 1} if number else _about(store, len(levels) - 1)
             shape = level.shape if level.shape[0] > 1 else level.shape[1:]
-            file.write(_encoded_tiles(level, dtype, store.path), shape=shape, **form, **about)
+            file.write(_encoded_tiles(level, dtype, store.shown), shape=shape, **form, **about)
 
 
 def _about(store: Store, copies: int) -> dict:

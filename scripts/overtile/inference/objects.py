@@ -102,7 +102,7 @@ def measure_objects(labels: Store, probabilities: Store | None = None) -> Object
             try:
                 sums.add(*parts, values, block.start)
             except ValueError as error:
-                raise InputError(f"{labels.path}: an {error}; make the labels again") from None
+                raise InputError(f"{labels.shown}: an {error}; make the labels again") from None
             advance()
     size = labels.attributes["pixel_size_um"]
     return Objects(
@@ -139,10 +139,10 @@ def _check_fit(labels: Store, names: Sequence[str], probabilities: Store) -> Non
     if probabilities.shape != labels.shape:
         raise InputError(
             f"{probabilities.path}: is {probabilities.shape} (z, y, x) px, the labels "
-            f"{labels.path} are {labels.shape}; give probabilities of the same slide"
+            f"{labels.shown} are {labels.shape}; give probabilities of the same slide"
         )
     if probabilities.attributes["class_names"] != names:
         raise InputError(
             f"{probabilities.path}: has classes {probabilities.attributes['class_names']}, the "
-            f"labels {labels.path} have {names}; give probabilities of the same classes"
+            f"labels {labels.shown} have {names}; give probabilities of the same classes"
         )

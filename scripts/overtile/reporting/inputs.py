@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from overtile.errors import InputError
+from overtile.geometry.dice import foreground_mean
 from overtile.stores.files import read_json
 from overtile.stores.store import ROOT, Store
 
@@ -143,9 +144,7 @@ def _flatten(values: dict) -> Iterator[tuple[str, float | None]]:
     """Scores by column name. The first class is the background; "dice" and "iou" leave it out."""
     classes = values["classes"]
     for kind in ("dice", "iou"):
-        foreground = [_number(c[kind]) for c in list(classes.values())[1:]]
-        measured = [v for v in foreground if v is not None]
-        yield kind, sum(measured) / len(measured) if measured else None
+        yield kind, foreground_mean([_number(c[kind]) for c in classes.values()])
         for name, scores in classes.items():
             yield f"{kind}_{name}", _number(scores[kind])
     for name in ("f1", "precision", "recall"):

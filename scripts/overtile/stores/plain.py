@@ -18,9 +18,10 @@ def open_labels(path: Path, kind: str, beside: Path | None = None) -> Iterator[S
     kind: how a plain file is read, "instances" or "binary"; a store knows its own. beside: a store
     that other machines see, too; they then see the temporary one, which lies next to it. What kills
     leave there `remove_temporary` removes. None takes this machine's own folder for such things.
+    Raises InputError if there is nothing at the path, or something else.
     """
     path = Path(path)
-    if path.is_dir() or path.name == ROOT or not path.exists():
+    if _is_store(path):
         yield Store.open(path, "labels")
         return
     from overtile.images.opening import open_raw
@@ -34,7 +35,7 @@ def open_labels(path: Path, kind: str, beside: Path | None = None) -> Iterator[S
         store = Path(folder) / path.stem
         raw = open_raw(path)
         write_reference(raw, store, "", kind, names, [0, 1], None, raw.pixel_size_um)
-        yield Store.open(store)
+        yield Store.open(store, file=path)
 
 
 def remove_temporary(beside: Path) -> None:
@@ -60,6 +61,14 @@ def _is_temporary(folder: Path) -> bool:
         )
         for store in folder.iterdir()
     )
+
+
+def _is_store(path: Path) -> bool:
+    """Whether a store is meant, be it there or not; inside that of its picture it has any name."""
+    if path.exists():
+        return path.is_dir() or path.name == ROOT
+    is_inside = any(folder.suffix == ".zarr" for folder in path.parents)
+    return is_inside or path.suffix in ("", ".zarr") or path.name == ROOT
 
 
 def _prefix(beside: Path) -> str:

@@ -29,17 +29,19 @@ def store_path(path: str | Path) -> Path:
 class Store:
     """A committed store. Arrays are (c, z, y, x) for pictures and (z, y, x) for labels.
 
-    array_digests: SHA-256 of each array's metadata file; None where they are not known.
+    array_digests: SHA-256 of each array's metadata file; None where they are not known. file: the
+    plain file that a temporary store was made from; None for a store of its own.
     """
 
     path: Path
     attributes: dict
     array_digests: dict[str, str] | None = None
+    file: Path | None = None
     _opened: dict[int, Checked] = field(default_factory=dict, repr=False, compare=False)
     _looked_for: set[int] = field(default_factory=set, repr=False, compare=False)
 
     @classmethod
-    def open(cls, path: str | Path, holds: str | None = None) -> "Store":
+    def open(cls, path: str | Path, holds: str | None = None, file: Path | None = None) -> "Store":
         """Open a store by its folder or root file, and verify the root.
 
         holds: what it must hold: picture, labels, classes, weights or probabilities; None for any.
@@ -51,7 +53,12 @@ class Store:
             raise InputError(
                 f"{folder}: holds {root.own['holds']}; give a store that holds {holds}"
             )
-        return cls(folder, {"ome": root.ome, **root.own}, root.arrays)
+        return cls(folder, {"ome": root.ome, **root.own}, root.arrays, file)
+
+    @property
+    def shown(self) -> Path:
+        """The path that a person knows it by, for messages."""
+        return self.file or self.path
 
     @cached_property
     def array(self) -> Checked:
@@ -131,7 +138,7 @@ class Store:
 
     def label_classes(self) -> "Store":
         """The class map that lies inside a label store."""
-        return Store.open(self.path / "classes", "classes")
+        return Store.open(self.path / "classes", "classes", self.file)
 
 
 def finished_labels(picture: Store) -> dict[str, Store]:

@@ -1,0 +1,59 @@
+"""Classes of two label stores, brought together by their names."""
+
+import numpy as np
+
+from overtile.errors import InputError
+from overtile.geometry.components import IGNORE
+from overtile.stores.store import Store
+
+
+def class_names(labels: Store) -> list[str]:
+    """Names of a label store's classes; raise InputError if one is there twice."""
+    names = labels.label_classes().attributes["class_names"]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise InputError(
+            f"{labels.shown}: has classes {names}, of which {', '.join(twice)} stands there more "
+            "than once; make it again with a name of its own for each"
+        )
+    return names
+
+
+def class_table(reference: Store, segmentation: Store) -> np.ndarray:
+    """The reference's number of each class of the segmentation, (classes,) uint8, by their names.
+
+    Both are label stores. A plain file has no names of its own: where there are two classes, it
+    takes the other's. Raises InputError if the names or the backgrounds differ.
+    """
+    names, found = class_names(reference), class_names(segmentation)
+    has_names = reference.file is None and segmentation.file is None
+    if not has_names and len(found) == len(names):
+        found = names
+    if set(found) != set(names):
+        raise InputError(
+            f"{segmentation.shown}: has classes {found}, the reference {reference.shown} has "
+            f"{names}; compare labels of the same classes, or ingest one of the two under the "
+            "names of the other (--classes)"
+        )
+    if found[0] != names[0]:
+        raise InputError(
+            f"{segmentation.shown}: has classes {found}, the reference {reference.shown} has "
+            f"{names}; the first is the background: compare labels that share it"
+        )
+    return np.array([names.index(name) for name in found], dtype=np.uint8)
+
+
+def renumbered(classes: np.ndarray, table: np.ndarray, labels: Store) -> np.ndarray:
+    """A block of classes, uint8, by their numbers in a table; pixels to ignore stay so.
+
+    Raises InputError if one is no class of the label store that they are from.
+    """
+    largest = int(classes.max(initial=0, where=classes != IGNORE))
+    if largest >= len(table):
+        raise InputError(
+            f"{labels.shown}: has pixels of class {largest}, but names {len(table)} classes, from "
+            "0 on; make it again"
+        )
+    whole = np.full(IGNORE + 1, IGNORE, dtype=np.uint8)
+    whole[: len(table)] = table
+    return whole[classes]
