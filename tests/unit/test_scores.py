@@ -383,11 +383,13 @@ def test_a_plain_picture_of_two_classes_has_those_of_the_other(tmp_path):
 def test_a_pixel_of_a_class_without_a_name_is_refused(tmp_path):
     import json
 
+    from overtile.stores.root import read_root, sealed_root
+
     store = store_of(np.array([[0, 1, 2]], np.uint8), tmp_path / "a", THREE)
-    root = tmp_path / "a" / "classes" / "zarr.json"
-    said = json.loads(root.read_text())
-    said["attributes"]["overtile"]["class_names"] = NAMES
-    root.write_text(json.dumps(said))
+    folder = tmp_path / "a" / "classes"
+    root = read_root(folder)
+    odd = sealed_root(root.ome, root.own | {"class_names": NAMES}, root.arrays)
+    (folder / "zarr.json").write_text(json.dumps(odd))
     with pytest.raises(InputError, match=rf"^{tmp_path}/a: has pixels of class 2, but names 2"):
         compare(store, store, 0.5)
 
