@@ -22,6 +22,9 @@ PACKAGES = (
 )
 """Those that pixels, weights, numbers and files of results come from or go through."""
 
+DESCRIBED = ("script", "command", "code", "started", "versions")
+"""What every run says of itself."""
+
 COMMITS = ("zarr.json", "fold.json")
 """What a finished folder has: a store, a trained fold."""
 
@@ -75,7 +78,7 @@ def read_runs(folder: Path) -> list[dict]:
     """The runs that made what lies in a folder, oldest first; empty if that is not known."""
     content = content_digest(folder)
     runs = read_effort(folder).get("runs", []) if content else []
-    return [run for run in runs if run.get("content") == content]
+    return [run for run in runs if run.get("content") == content and set(DESCRIBED) <= set(run)]
 
 
 def content_digest(folder: Path) -> str | None:

@@ -39,7 +39,7 @@ def test_a_prediction_killed_and_run_again_gives_the_bytes_of_an_undisturbed_one
     ]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     journal = target / "journal.jsonl"
-    while process.poll() is None and not (journal.exists() and len(_lines(journal)) > 2):
+    while process.poll() is None and not (journal.exists() and len(_lines(journal)) > 3):
         time.sleep(0.01)
     assert process.poll() is None, "the prediction ended before it could be killed"
     process.send_signal(signal.SIGKILL)
@@ -60,7 +60,7 @@ def test_a_mask_lies_where_workers_see_it_and_nothing_of_it_stays_after_a_kill(
     command = [sys.executable, str(ROOT / "scripts" / "predict.py"), *map(str, flags)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     journal = target / "journal.jsonl"
-    while process.poll() is None and not (journal.exists() and len(_lines(journal)) > 1):
+    while process.poll() is None and not (journal.exists() and len(_lines(journal)) > 2):
         time.sleep(0.01)
     assert process.poll() is None, "the prediction ended before it could be killed"
     process.send_signal(signal.SIGKILL)

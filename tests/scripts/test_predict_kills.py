@@ -80,7 +80,8 @@ def lines(path: Path) -> list[str]:
 
 
 def finished(store: Path) -> list[str]:
-    return [json.loads(line)["block"] for line in lines(store / "journal.jsonl")[1:]]
+    entries = map(json.loads, lines(store / "journal.jsonl"))
+    return [entry["block"] for entry in entries if "block" in entry]
 
 
 def shard_times(store: Path, blocks: list[str]) -> dict[str, int]:

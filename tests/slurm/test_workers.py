@@ -39,7 +39,7 @@ def test_two_nodes_of_which_one_loses_its_worker_write_the_bytes_of_one_process(
     def finished() -> int:
         assert process.poll() is None, "the prediction ended before a worker was cancelled"
         journal = target / "journal.jsonl"
-        return journal.exists() and journal.read_text().count("\n") > 1
+        return journal.exists() and '"block"' in journal.read_text()
 
     until(finished, 120, "a block is finished")
     subprocess.run(["scancel", first[0]["id"]], check=True)

@@ -38,6 +38,26 @@ def test_a_damaged_note_holds_up_nobody(folder):
     assert scripts(folder) == ["second"]
 
 
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("[]", {}),
+        ("null", {}),
+        ("\xff", {}),
+        ("[" * 100_000, {}),
+        ('{"runs": 3, "seconds": 2}', {"runs": [], "seconds": 2}),
+        ('{"runs": [3, {"key": 3}, {"inputs": []}, {"script": "s"}]}', {"runs": [{"script": "s"}]}),
+        ('{"runs": [{"inputs": {"a": 3}}, {"also": "x"}, {"versions": null}]}', {"runs": []}),
+        *((f'{{"seconds": {bad}}}', {}) for bad in ('"3"', "NaN", "-1", "Infinity", "true", "[]")),
+    ],
+)
+def test_what_is_damaged_or_of_another_type_counts_as_not_known(folder, text, known):
+    (folder / EFFORT).write_text(text, encoding="latin-1")
+    assert read_effort(folder) == known
+    begin(folder, "second")
+    assert scripts(folder)[-1] == "second"
+
+
 @pytest.mark.parametrize("how", [{"key": "other"}, {"is_fresh": True}])
 def test_a_run_that_begins_anew_forgets_the_one_before(folder, how):
     begin(folder, "second", **how)

@@ -7,7 +7,7 @@ import pytest
 
 from overtile.errors import InputError
 from overtile.stores import journal as journals
-from overtile.stores.journal import NAME, Journal
+from overtile.stores.journal import NAME, Journal, arrays_named, recorded
 
 
 def started(folder, key="k"):
@@ -101,6 +101,96 @@ def test_a_record_after_one_that_a_full_disk_cut_short_costs_no_other(tmp_path):
     journal.append("d", {"n": 4})
     again = started(tmp_path)
     assert [again.get(block) is not None for block in "abcd"] == [True, False, False, True]
+
+
+def test_a_line_of_which_a_byte_is_changed_counts_as_not_there(tmp_path):
+    journal = started(tmp_path)
+    journal.append("0/0.0.0", {"sha256": "a", "mean": 1.25})
+    journal.append("0/0.0.1", {"sha256": "b"})
+    path = tmp_path / NAME
+    content = path.read_bytes()
+    line = content.index(b'{"block": "0/0.0.0"')
+    for place in range(line, content.index(b"\n", line)):
+        for bit in (1, 2, 4, 16):
+            changed = bytearray(content)
+            changed[place] ^= bit
+            path.write_bytes(changed)
+            found = Journal(tmp_path, "k", "labels")
+            assert found.get("0/0.0.0") in (None, journal.get("0/0.0.0"))
+            assert found.get("0/0.0.1") == journal.get("0/0.0.1")
+
+
+def test_lines_from_before_there_were_checksums_are_taken_but_not_in_a_journal_with_them(tmp_path):
+    old = ['{"key": "k", "holds": "labels"}\n', '{"block": "0/0.0.0", "sha256": "a"}\n']
+    more = '{"block": "0/0.0.2", "sha256": "c", "mean": 3}\n'
+    (tmp_path / NAME).write_text("".join([*old, more]))
+    journal = Journal(tmp_path, "k", "labels")
+    assert journal.get("0/0.0.2") is None  # no shard proves its mean
+    assert set(recorded(tmp_path)) == {"0/0.0.0", "0/0.0.2"}
+    assert journal.get("0/0.0.0") == {"block": "0/0.0.0", "sha256": "a"}
+    assert journal.arrays == {"0"}
+    journal.start()
+    with (tmp_path / NAME).open("a") as file:
+        file.write('{"block": "0/0.0.1", "sha256": "b"}\n')
+    again = Journal(tmp_path, "k", "labels")
+    assert [again.get(f"0/0.0.{n}") is not None for n in (0, 1)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"key": "k"}',
+        '{"holds": "labels"}',
+        '{"key": "k", "holds": "photographs"}',
+        '{"key": "k", "holds": "labels", "owner": "me"}',
+        '{"key": "k", "holds": "labels", "crc32": "00000000"}',
+        '["key", "holds"]',
+        '{"key": "k", "holds": "labels"',
+    ],
+)
+def test_a_journal_of_somebody_names_no_array(tmp_path, line):
+    (tmp_path / NAME).write_text(line + '\n{"block": "2023/0.0.0"}\n{"array": "2024"}\n')
+    assert Journal.holder(tmp_path) is None
+    assert arrays_named(tmp_path) == set()
+
+
+def test_a_damaged_first_line_leaves_the_arrays_known_by_lines_with_checksums(tmp_path):
+    journal = started(tmp_path)
+    journal.add_array("0")
+    journal.append("1/0.0.0", {})
+    path = tmp_path / NAME
+    path.write_text(path.read_text().replace('"key": "k"', '"key": "j"'))
+    assert Journal.holder(tmp_path) == ""
+    assert arrays_named(tmp_path) == {"0", "1"}
+    assert Journal(tmp_path, "k", "labels").is_fresh
+
+
+def test_an_array_is_named_once_and_kept_by_the_next_try(tmp_path):
+    journal = started(tmp_path)
+    for _ in range(2):
+        journal.add_array("0")
+    assert (tmp_path / NAME).read_text().count('"array"') == 1
+    again = started(tmp_path)
+    assert again.arrays == {"0"}
+    again.void()
+    assert arrays_named(tmp_path) == {"0"}
+
+
+def test_a_link_in_place_of_the_journal_is_not_written_through(tmp_path):
+    folder = tmp_path / "s"
+    folder.mkdir()
+    journal = started(folder)
+    mine = tmp_path / "mine"
+    mine.write_text((folder / NAME).read_text())
+    (folder / NAME).unlink()
+    (folder / NAME).symlink_to(mine)
+    before = mine.read_text()
+    with pytest.raises(OSError, match="symbolic links"):
+        journal.append("0/0.0.0", {})
+    assert mine.read_text() == before
+    started(folder).append("0/0.0.0", {})
+    assert mine.read_text() == before
+    assert not (folder / NAME).is_symlink()
 
 
 def test_a_void_journal_vouches_for_nothing_and_still_says_what_its_store_holds(tmp_path):

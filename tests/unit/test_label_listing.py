@@ -12,12 +12,13 @@ from ome_zarr_models.v05.image import Image
 from ome_zarr_models.v05.image_label import ImageLabel
 from ome_zarr_models.v05.labels import Labels
 
+from overtile.errors import InputError
 from overtile.images.raw import RawImage
 from overtile.stores import labels as label_stores
 from overtile.stores.ingest import write_picture
 from overtile.stores.labels import write_component_store
 from overtile.stores.reference import write_reference
-from overtile.stores.store import Store
+from overtile.stores.store import Store, finished_labels
 
 SIZE = (1.0, 0.5, 0.5)
 NAMES = ["background", "cell"]
@@ -107,6 +108,39 @@ def test_a_file_of_somebody_in_a_folder_named_labels_is_left_alone(tmp_path, tex
     write_component_store(target, "k", pixels.shape, read, NAMES, SIZE, "segmentation")
     assert Store.open(target).attributes["objects"] == 1
     assert mine.read_text() == text
+
+
+def test_a_link_in_place_of_the_lock_is_refused_and_its_target_left_alone(slide, tmp_path):
+    mine = tmp_path / "thesis.txt"
+    mine.write_text("precious")
+    lock = slide / "labels" / ".lock"
+    lock.unlink()
+    lock.symlink_to(mine)
+    with pytest.raises(InputError, match="labels/.lock: is a link"):
+        segment(slide, "unet")
+    assert mine.read_text() == "precious"
+    lock.unlink()
+    lock.write_text("kept")
+    segment(slide, "unet")
+    assert lock.read_text() == "kept"
+
+
+def test_finished_labels_are_those_of_this_project(slide):
+    zarr.create_group(slide / "labels" / "napari")
+    (slide / "labels" / "odd").mkdir()
+    (slide / "labels" / "odd" / "zarr.json").write_bytes(b"\xff{")
+    segment(slide, "unet")
+    found = finished_labels(Store.open(slide))
+    assert {name: store.path for name, store in found.items()} == {
+        name: slide / "labels" / name for name in ("reference", "unet")
+    }
+    (slide / "labels" / "reference" / "zarr.json").unlink()
+    assert list(finished_labels(Store.open(slide))) == ["unet"]
+    root = slide / "labels" / "unet" / "zarr.json"
+    for damaged in (root.read_bytes()[:40], root.read_bytes().replace(b"unet", b"uneT")):
+        root.write_bytes(damaged)
+        with pytest.raises(InputError, match=f"{slide}/labels/unet: .*damaged"):
+            finished_labels(Store.open(slide))
 
 
 def test_labels_that_another_program_has_listed_stay_listed(slide):

@@ -26,6 +26,18 @@ def test_beside_a_store_lies_a_temporary_one_that_is_gone_afterwards(cells, tmp_
     assert not list(beside.parent.iterdir())
 
 
+def test_a_folder_of_somebody_with_such_a_name_is_left_alone(tmp_path):
+    mine = tmp_path / ".p.ome.zarr-labels-mine" / "thesis"
+    mine.mkdir(parents=True)
+    (mine / "thesis.txt").write_text("precious")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / ".p.ome.zarr-labels-link").symlink_to(elsewhere)
+    remove_temporary(tmp_path / "p.ome.zarr")
+    assert (mine / "thesis.txt").read_text() == "precious"
+    assert (tmp_path / ".p.ome.zarr-labels-link").is_symlink() and elsewhere.exists()
+
+
 def test_what_a_kill_has_left_is_removed_and_nothing_of_another_store(cells, tmp_path):
     beside, other = tmp_path / "p.ome.zarr", tmp_path / "p.ome.zarr-2"
     kept = {cells, tmp_path / "p.ome.zarr.mask"}

@@ -351,7 +351,7 @@ def test_a_job_killed_while_it_writes_labels_ends_with_the_same_bytes(
         else:
             fill = StoreWriter.fill
 
-            def dies(self, name, compute, label, *more):
+            def dies(self, name, compute, label, **more):
                 calls = []
 
                 def some(block):
@@ -360,7 +360,7 @@ def test_a_job_killed_while_it_writes_labels_ends_with_the_same_bytes(
                         raise KilledError
                     return compute(block)
 
-                fill(self, name, some, label, *more)
+                fill(self, name, some, label=label, **more)
 
             patch.setattr(StoreWriter, "fill", dies)
         with pytest.raises(KilledError):

@@ -1,6 +1,5 @@
 """Damaged stores: what Zarr would read as zeros is noticed."""
 
-import json
 import os
 import re
 import shutil
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from overtile.errors import InputError
-from overtile.geometry.spans import Block, plan_blocks
+from overtile.geometry.spans import Block
 from overtile.images.raw import RawImage
 from overtile.inference.foreground import find_foreground, own_foreground
 from overtile.inference.label_tiff import write_tiff
@@ -22,8 +21,9 @@ from overtile.stores.digest import digest_pixels, digest_zeros
 from overtile.stores.ingest import write_picture
 from overtile.stores.ngff import multiscale_attributes
 from overtile.stores.store import ROOT, Store
-from overtile.stores.undamaged import Checked, shard_key
+from overtile.stores.undamaged import Checked
 from overtile.stores.writer import StoreWriter
+from tests.unit.finished import make_old
 
 
 @pytest.fixture(scope="module")
@@ -47,24 +47,6 @@ def read_all(folder):
     return [store.level(number)[:] for number in range(store.levels)]
 
 
-def make_old(folder):
-    """Make a store as it was written before there were seals: shards of zeros have no file."""
-    root = json.loads((folder / ROOT).read_text())
-    del root["attributes"]["overtile"]["seal"], root["attributes"]["overtile"]["arrays"]
-    (folder / ROOT).write_text(json.dumps(root))
-    lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
-    lines = [{k: v for k, v in line.items() if k != "crc32"} for line in lines]
-    kept = [json.dumps(line) + "\n" for line in lines if "array" not in line]
-    (folder / "journal.jsonl").write_text("".join(kept))
-    store = Store.open(folder)
-    for number in range(store.levels):
-        array = store.level(number)
-        for block in plan_blocks(array.shape[-3:], array.shards[-3:]):
-            if not array[(..., *block.slices)].view(np.uint8).any():
-                (folder / str(number) / shard_key(array.ndim, block)).unlink()
-    return folder
-
-
 @pytest.fixture
 def store(whole, tmp_path):
     """A copy to spoil."""
@@ -74,7 +56,8 @@ def store(whole, tmp_path):
 @pytest.fixture
 def old(store):
     """The same as it was written before there were seals."""
-    return make_old(store)
+    make_old(store)
+    return store
 
 
 def test_every_shard_of_a_store_is_a_file_also_where_it_is_zero(whole):

@@ -69,6 +69,15 @@ def test_a_kill_amid_the_removal_of_work_leaves_nothing_for_good(
     assert not (folder / NAME).exists()
 
 
+def test_a_numbered_folder_of_somebody_in_the_work_is_left_alone(folder):
+    mine = folder / NAME / "2023" / "thesis.txt"
+    mine.parent.mkdir()
+    mine.write_text("precious")
+    remove_work(folder)
+    assert mine.read_text() == "precious"
+    assert [path.name for path in (folder / NAME).iterdir()] == ["2023"]
+
+
 def test_the_work_folder_of_somebody_is_left_alone(tmp_path):
     mine = tmp_path / NAME / "thesis.txt"
     mine.parent.mkdir()

@@ -18,7 +18,7 @@ import zarr
 
 from overtile.errors import InputError
 from overtile.geometry.spans import plan_blocks
-from overtile.stores import layout, writer
+from overtile.stores import layout, undamaged, writer
 from overtile.stores.scheduling import ONE_BLOCK
 from overtile.stores.store import ROOT, Store
 from overtile.stores.writer import StoreWriter
@@ -226,6 +226,138 @@ def test_a_folder_with_files_of_others_is_refused_and_left_alone(tmp_path):
     with pytest.raises(InputError, match="has files that are not of a store .2023."):
         StoreWriter(tmp_path / "home", "k", "picture")
     assert (tmp_path / "home" / "2023" / "thesis.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "journal",
+    [
+        "",
+        "dear diary\n",
+        '{"date": "2023-01-01"}\n',
+        '{"key": "k", "holds": "diary"}\n{"array": "2023"}\n',
+        '{"key": "k", "holds": "labels"}\n',
+    ],
+)
+@pytest.mark.parametrize("key", ["k", "other"])
+def test_a_folder_with_a_journal_of_somebody_is_refused_and_left_alone(tmp_path, journal, key):
+    (tmp_path / "2023").mkdir()
+    (tmp_path / "2023" / "thesis.txt").write_text("precious")
+    (tmp_path / "journal.jsonl").write_text(journal)
+    (tmp_path / ROOT).write_text("{}")
+    with pytest.raises(InputError, match="has files that are not of a store .2023.*delete them"):
+        StoreWriter(tmp_path, key, "labels")
+    assert (tmp_path / "2023" / "thesis.txt").read_text() == "precious"
+    assert (tmp_path / "journal.jsonl").read_text() == journal
+    assert (tmp_path / ROOT).read_text() == "{}"
+
+
+@pytest.mark.parametrize("key", ["k", "other"])
+def test_a_numbered_folder_of_somebody_inside_a_store_is_refused_and_left_alone(tmp_path, key):
+    write(tmp_path / "s")
+    root = root_bytes(tmp_path / "s")
+    (tmp_path / "s" / "2023").mkdir()
+    with pytest.raises(InputError, match="not of a store .2023."):
+        StoreWriter(tmp_path / "s", key, "labels")
+    assert root_bytes(tmp_path / "s") == root
+    (tmp_path / "s" / "2023").rmdir()
+    (tmp_path / "s" / "notes.txt").write_text("precious")
+    write(tmp_path / "s", key=key)
+    assert (tmp_path / "s" / "notes.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("key", ["k", "other"])
+def test_a_store_whose_journal_is_lost_is_known_by_its_sealed_root(tmp_path, key):
+    write(tmp_path / "s")
+    before = root_bytes(tmp_path / "s")
+    (tmp_path / "s" / "journal.jsonl").unlink()
+    assert len(write(tmp_path / "s", key=key)) == 9
+    assert root_bytes(tmp_path / "s") == before
+
+
+def test_a_kill_after_the_root_is_gone_leaves_the_arrays_known_where_the_journal_was_lost(
+    tmp_path, monkeypatch
+):
+    write(tmp_path / "s")
+    (tmp_path / "s" / "journal.jsonl").unlink()
+
+    def die(*_):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "Journal", SimpleNamespace(holder=writer.Journal.holder))
+        with pytest.raises(TypeError):
+            StoreWriter(tmp_path / "s", "k", "labels")
+    assert not (tmp_path / "s" / ROOT).exists()
+    assert len(write(tmp_path / "s")) == 9
+
+
+def test_an_array_is_named_in_the_journal_before_it_is_created(tmp_path, monkeypatch):
+    def die(*_, **__):
+        raise KilledError
+
+    store = StoreWriter(tmp_path / "s", "k", "labels")
+    with monkeypatch.context() as patch:
+        patch.setattr(zarr.storage.LocalStore, "set", die)
+        with pytest.raises(KilledError):
+            store.add_array("0", PICTURE.shape, PICTURE.dtype, "zyx")
+    assert '"array": "0"' in (tmp_path / "s" / "journal.jsonl").read_text()
+    assert len(write(tmp_path / "s", key="another")) == 9
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: "",
+        lambda text: text[:100],
+        lambda text: text.replace('"uint16"', '"float32"'),
+        lambda text: text.replace("20", "24"),
+        lambda text: text.replace('"fill_value": 0', '"fill_value": 7'),
+        lambda text: text.replace('"zstd"', '"gzip"'),
+        lambda text: text.replace(" ", ""),
+    ],
+)
+@pytest.mark.parametrize("killed_after", [5, None])
+def test_damaged_metadata_of_an_array_are_made_again_and_its_shards_kept(
+    tmp_path, change, killed_after
+):
+    write(tmp_path / "s", killed_after=killed_after)
+    file = tmp_path / "s" / "0" / ROOT
+    file.write_text(change(file.read_text()))
+    assert len(write(tmp_path / "s")) == (9 - killed_after if killed_after else 0)
+    write(tmp_path / "in_one_go")
+    for name in (ROOT, f"0/{ROOT}", "0/c/0/0/0", "0/c/0/2/2"):
+        found = (tmp_path / "s" / name).read_bytes()
+        assert found == (tmp_path / "in_one_go" / name).read_bytes()
+
+
+@pytest.mark.parametrize("place", [3, 40, -1])
+def test_a_finished_block_whose_shard_is_damaged_is_written_again(tmp_path, place):
+    write(tmp_path / "s")
+    shard = tmp_path / "s" / "0" / "c" / "0" / "2" / "2"
+    content = bytearray(shard.read_bytes())
+    content[place] ^= 255
+    shard.write_bytes(content)
+    assert write(tmp_path / "s") == [(0, 2, 2)]
+    np.testing.assert_array_equal(Store.open(tmp_path / "s").array[:], PICTURE)
+
+
+def test_each_finished_block_is_read_back_once_and_of_a_new_store_none(tmp_path, monkeypatch):
+    read, get = [], undamaged._Files.get
+
+    async def noted(self, key, *more, **options):
+        read.append(key)
+        return await get(self, key, *more, **options)
+
+    monkeypatch.setattr(undamaged._Files, "get", noted)
+    write(tmp_path / "s")
+    assert not read
+    store = StoreWriter(tmp_path / "s", "k", "labels")
+    store.add_array("0", PICTURE.shape, PICTURE.dtype, "zyx")
+    read.clear()
+    for _ in range(3):
+        assert store.missing("0") == []
+    assert set(read) == {f"c/0/{y}/{x}" for y in range(3) for x in range(3)}
+    assert len(read) <= 3 * 9  # the index of a shard, and its chunks
 
 
 def test_a_store_of_another_kind_is_refused_and_left_alone(tmp_path):

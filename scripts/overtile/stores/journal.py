@@ -18,6 +18,9 @@ KINDS = frozenset({"picture", "labels", "classes", "weights", "probabilities", "
 
 CHECKSUM = "crc32"
 
+PROVEN = {"block", "sha256"}
+"""What the shard itself proves. What else a line without a checksum says may be damaged."""
+
 
 class Journal:
     """Arrays and finished blocks of one store, under one key.
@@ -25,7 +28,8 @@ class Journal:
     The first line holds the key: a digest of inputs, settings and code. A journal with another key
     counts as empty, so results of different keys never mix. Each line has a checksum: one that a
     kill cut short, or that was damaged, counts as not there. Lines that were written before there
-    were checksums have none. Appends are safe from several threads of one process.
+    were checksums have none: of these, blocks of which more is noted than the shard can prove are
+    computed again. Appends are safe from several threads of one process.
     """
 
     def __init__(self, store: Path, key: str, holds: str):
@@ -38,7 +42,9 @@ class Journal:
         """Names of the arrays that lie there, whatever the key: the store's own."""
         self.is_fresh = not (entries and entries[0] == self._header)
         if not self.is_fresh:
-            self._records = {entry["block"]: entry for entry in entries[1:] if "block" in entry}
+            is_checked = _has_checksum(_lines(self._path, 1)[0])
+            blocks = [entry for entry in entries[1:] if "block" in entry]
+            self._records = {e["block"]: e for e in blocks if is_checked or set(e) <= PROVEN}
 
     @staticmethod
     def holder(store: Path) -> str | None:

@@ -68,6 +68,8 @@ def read_root(folder: Path) -> Root:
             f"{folder}: is a file, not a store; make one with scripts/ingest.py"
         ) from None
     except FileNotFoundError:
+        if folder.name == "classes" and (folder.parent / ROOT).exists():
+            raise InputError(f"{folder}: its {ROOT} is lost; {remedy(folder)}") from None
         raise InputError(
             f"{folder}: no finished store here (its {ROOT} is missing); make it first"
         ) from None

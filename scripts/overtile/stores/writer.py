@@ -53,8 +53,9 @@ def claim(path: Path, holds: str) -> None:
     if found is not None:
         names = {name for name in names - {JOURNAL, ROOT} if name.isdigit()}
     if names:
+        listed = ", ".join(sorted(names)[:8])
         raise InputError(
-            f"{path}: has files that are not of a store ({min(names)}); choose another folder, or "
+            f"{path}: has files that are not of a store ({listed}); choose another folder, or "
             "delete them if they are of no use"
         )
     if found not in (None, "", holds):
@@ -137,7 +138,8 @@ class StoreWriter:
         metadata = self.path / name / ROOT
         self._journal.add_array(name)
         if metadata.is_file() and metadata.read_bytes() == wanted[ROOT].to_bytes():
-            array = zarr.open_array(metadata.parent, mode="r+", config=WRITE_ZEROS)
+            # Given to `open_array`, zarr 3.1 leaves it out without a word.
+            array = zarr.open_array(metadata.parent, mode="r+").with_config(WRITE_ZEROS)
         else:
             metadata.unlink(missing_ok=True)
             with say_if_full(self.path):
