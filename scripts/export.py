@@ -34,20 +34,18 @@ def build_parser():
 def run(args):
     """Walk over the labels block by block and write what is asked for."""
     from overtile.errors import InputError
-    from overtile.inference.geojson import write_geojson
-    from overtile.inference.label_tiff import write_tiff
+    from overtile.inference.formats import FORMATS
     from overtile.stores.digest import digest_file
     from overtile.stores.plain import open_labels
 
-    if not args.geojson and not args.tiff:
-        raise InputError("--geojson, --tiff: both missing; give the file to write, or both")
+    files = {name: getattr(args, name) for name in FORMATS if getattr(args, name)}
+    if not files:
+        flags = ", ".join(f"--{name}" for name in FORMATS)
+        raise InputError(f"{flags}: all missing; give a file to write")
     with open_labels(args.segmentation, args.kind) as labels:
-        classes = labels.label_classes()
-        if args.geojson:
-            write_geojson(labels, args.geojson)
-        if args.tiff:
-            write_tiff(labels if args.what == "objects" else classes, args.tiff)
-        written = [digest_file(file) for file in (args.geojson, args.tiff) if file]
+        for name, file in files.items():
+            FORMATS.load(name)(labels, file, args.what)
+        written = [digest_file(file) for file in files.values()]
         return {"content": written[0], "also": written[1:], "read": labels.digest}
 
 

@@ -47,7 +47,7 @@ def run(args):
 
     from overtile.code_digest import code_digest
     from overtile.errors import InputError
-    from overtile.images.opening import open_raw
+    from overtile.images.opening import open_raw, reader_of
     from overtile.stores.digest import digest_file, digest_of
     from overtile.stores.ingest import write_picture
     from overtile.stores.reference import write_reference
@@ -68,7 +68,7 @@ def run(args):
     facts = {"inputs": {str(Path(raw.path).resolve()): file_digest}}
     given = [
         file_digest,
-        code_digest(__file__),
+        code_digest(__file__, [reader_of(raw.path)]),
         size,
         *(args.channels, args.kind, args.classes, args.values, args.ignore),
     ]

@@ -100,15 +100,15 @@ def build_parser():
 def run(args):
     """Load the models and predict the slide shard by shard."""
     from contextlib import ExitStack
-    from dataclasses import asdict
 
     from overtile.code_digest import code_digest
     from overtile.inference.asked import choose_foreground, choose_tiling, prediction_key
     from overtile.inference.cluster import open_cluster
     from overtile.inference.pixel_size import choose_common_scaling, refuse_others
     from overtile.inference.predict import Prediction, load_predictor, write_prediction
-    from overtile.inference.predictor import Wanted
     from overtile.networks.device import choose_device, say_device
+    from overtile.settings.keys import key_values
+    from overtile.settings.prediction import Wanted
     from overtile.stores.plain import open_labels, remove_temporary
     from overtile.stores.store import Store, store_path
 
@@ -133,7 +133,7 @@ def run(args):
         workers = (args.cluster, args.workers, device, args.memory_gb, args.slurm_flags)
         client = stack.enter_context(open_cluster(*workers))
         say_device(device, args.device)
-        write_prediction(prediction, folder, key, client, wanted=asdict(wanted))
+        write_prediction(prediction, folder, key, client, wanted=key_values(wanted))
     remove_temporary(folder)
     return {"device": device.torch.type, "precision": device.precision, "inputs": inputs}
 

@@ -59,17 +59,19 @@ def _add_pixels(parser, flag, meaning):
 
 def run(args):
     """Read probabilities shard by shard and write the label store."""
-    from dataclasses import asdict, fields
+    from dataclasses import fields
 
     from overtile.code_digest import code_digest
     from overtile.inference.segment import write_segmentation
-    from overtile.inference.segmenting import Segmenting
+    from overtile.settings.keys import key_values
+    from overtile.settings.segmentation import Segmenting
     from overtile.stores.digest import digest_file, digest_of
     from overtile.stores.store import Store, store_path
 
     how = Segmenting(**{field.name: getattr(args, field.name) for field in fields(Segmenting)})
     probabilities = Store.open(args.probabilities, "probabilities")
-    key = digest_of(probabilities.digest, asdict(how), code_digest(__file__))
+    code = code_digest(__file__, how.stages)
+    key = digest_of(probabilities.digest, key_values(how), code)
     folder = store_path(args.segmentation)
     write_segmentation(probabilities, folder, key, how)
     if args.objects:

@@ -12,7 +12,7 @@ import pytest
 from scipy import ndimage
 
 from overtile.inference.segment import write_segmentation
-from overtile.inference.segmenting import Segmenting
+from overtile.settings.segmentation import Segmenting
 from overtile.stores.ngff import multiscale_attributes
 from overtile.stores.store import Store
 from overtile.stores.writer import StoreWriter

@@ -9,7 +9,7 @@ import pytest
 from overtile.geometry.spans import plan_blocks
 from overtile.images.raw import RawImage
 from overtile.inference.segment import write_segmentation
-from overtile.inference.segmenting import Segmenting
+from overtile.settings.segmentation import Segmenting
 from overtile.stores import layout
 from overtile.stores.ingest import write_picture
 from overtile.stores.ngff import multiscale_attributes

@@ -13,7 +13,7 @@ from scipy import ndimage
 from skimage.measure import label
 
 from overtile.inference.segment import write_segmentation
-from overtile.inference.segmenting import Segmenting
+from overtile.settings.segmentation import Segmenting
 from overtile.stores import layout
 from overtile.stores.store import Store
 from overtile.stores.writer import StoreWriter

@@ -15,12 +15,13 @@ from overtile.geometry.spans import Block
 from overtile.inference.blend import blend_box
 from overtile.inference.grid import TileTooLarge
 from overtile.inference.package import write_package
-from overtile.inference.predictor import Predictor, Wanted
+from overtile.inference.predictor import Predictor
 from overtile.inference.tiles import predict_block
 from overtile.networks.architecture import Architecture, choose_levels
 from overtile.networks.device import Device
 from overtile.networks.unet import UNet
 from overtile.networks.weights import save_weights
+from overtile.settings.prediction import Wanted
 from overtile.settings.ranges import NORMS
 from overtile.stores.digest import digest_file
 from tests.plans import small_plan

@@ -13,8 +13,8 @@ from scipy import ndimage
 from overtile.errors import InputError
 from overtile.geometry import components
 from overtile.inference import staged
-from overtile.inference.segment import write_segmentation
-from overtile.inference.segmenting import Segmenting
+from overtile.inference.segment import least_object_px, write_segmentation
+from overtile.settings.segmentation import Segmenting
 from overtile.stores import labels as label_stores
 from overtile.stores import layout, work
 from overtile.stores.store import ROOT, Store
@@ -258,7 +258,7 @@ def test_a_least_size_in_micrometres_is_an_area_or_a_volume(
     size = tuple(edge or 1.0 for edge in size)
     how = Segmenting(min_object_um=least_um, min_object_px=3)
     store = stored(two_classes(foreground), tmp_path / "p", size)
-    assert how.least_px(store) == least_px
+    assert least_object_px(store, how) == least_px
     write_segmentation(store, tmp_path / "s", "k", how)
     assert_as_defined(Store.open(tmp_path / "s"), two_classes(foreground), how, least_px)
 

@@ -15,7 +15,7 @@ from overtile.inference.label_tiff import write_tiff
 from overtile.inference.objects import measure_objects
 from overtile.inference.outlines import outline_objects
 from overtile.inference.segment import write_segmentation
-from overtile.inference.segmenting import Segmenting
+from overtile.settings.segmentation import Segmenting
 from overtile.stores import layout
 from overtile.stores.digest import digest_pixels, digest_zeros
 from overtile.stores.ingest import write_picture

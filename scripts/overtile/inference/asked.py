@@ -1,7 +1,6 @@
 """What a prediction was asked for: where to look, in which tiles, and under which key."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from overtile.errors import InputError
 from overtile.inference.blend import blending_tile_px
@@ -10,6 +9,7 @@ from overtile.inference.memory import Tiling, plan_tiling
 from overtile.inference.predict import Prediction
 from overtile.inference.predictor import Predictor
 from overtile.networks.device import Device
+from overtile.settings.keys import key_values
 from overtile.stores.digest import digest_of
 from overtile.stores.store import Store
 
@@ -67,6 +67,6 @@ def prediction_key(prediction: Prediction, looked_at: object, code: str) -> str:
     """
     p = prediction
     return digest_of(
-        *(p.image.digest, p.predictor.digests, asdict(p.wanted), p.tiling.tile_px, looked_at),
+        *(p.image.digest, p.predictor.digests, key_values(p.wanted), p.tiling.tile_px, looked_at),
         *(p.device.torch.type, p.device.precision, p.scaling and p.scaling.ratio, code),
     )

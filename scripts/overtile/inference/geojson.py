@@ -18,8 +18,10 @@ COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 15
 """Of foreground classes, to be told apart by everyone: Okabe and Ito, "Color universal design"."""
 
 
-def write_geojson(labels: Store, path: Path) -> None:
+def write_geojson(labels: Store, path: Path, what: str = "objects") -> None:
     """Write the objects of a label store as a GeoJSON FeatureCollection.
+
+    what: objects in any case, as only they have outlines; formats that hold pixels know classes.
 
     A picture's object is one feature; a volume's one per plane, as QuPath keeps them. Geometries
     are `Polygons` in full-resolution pixels, x before y, a MultiPolygon if there are several

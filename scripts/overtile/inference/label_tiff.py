@@ -18,16 +18,17 @@ TILE_PX = 512
 NAMESPACE = UUID("a1a3c5b2-1f0e-4b57-9a62-5c3d0e8b7f14")
 
 
-def write_tiff(store: Store, path: Path) -> None:
+def write_tiff(labels: Store, path: Path, what: str = "objects") -> None:
     """Write objects or classes, tile by tile, as a BigTIFF with OME metadata and pixel size.
 
-    store: labels or classes. Smaller copies for viewers are the store's own, as far as they have
-    all of its planes: OME-TIFF does not halve z. Integers stay what they are; 64-bit ids are
+    what: "objects" or "classes". Smaller copies for viewers are the store's own, as far as they
+    have all of its planes: OME-TIFF does not halve z. Integers stay what they are; 64-bit ids are
     written as 32-bit, the largest that OME-TIFF has. Tiles are compressed by zlib, which every
     reader knows. Memory: a tile; for a volume tiles of as many planes as a chunk has, and those
     planes compressed.
     Raises InputError for an id that 32 bits do not hold, and for a damaged store.
     """
+    store = labels if what == "objects" else labels.label_classes()
     levels = [store.level(number) for number in range(store.levels)]
     levels = [level for level in levels if level.shape[0] == store.shape[0]]
     dtype = np.dtype(np.uint32) if store.array.dtype == np.uint64 else store.array.dtype

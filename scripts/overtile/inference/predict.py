@@ -13,12 +13,13 @@ from overtile.inference.foreground import Foreground
 from overtile.inference.grid import TileTooLarge, overlap
 from overtile.inference.memory import BLOCKS_AT_ONCE, SHARD_SCALE, Tiling
 from overtile.inference.pixel_size import predicted_um
-from overtile.inference.predictor import QUANTISATION, Predictor, Wanted
+from overtile.inference.predictor import QUANTISATION, Predictor
 from overtile.inference.resampled import Resampled, Scaling, bring_back
 from overtile.inference.seams import seam_score
 from overtile.inference.tiles import predict_block, tile_grid
 from overtile.networks.device import Device, give_back_freed_memory
 from overtile.networks.normalise import normalise
+from overtile.settings.prediction import Wanted
 from overtile.stores.digest import digest_of
 from overtile.stores.ngff import multiscale_attributes
 from overtile.stores.store import Store
@@ -161,7 +162,7 @@ def load_predictor(packages: tuple[Path, ...], device: Device, wanted: Wanted) -
 def write_prediction(
     prediction: Prediction, folder: Path, key: str, client=None, **attributes: object
 ) -> None:
-    """Predict a slide shard by shard into a store; see `inference.predictor.Wanted` for what.
+    """Predict a slide shard by shard into a store; see `settings.prediction.Wanted` for what.
 
     client: of a Dask cluster that does the work; None for this process. attributes: what else the
     store is to say of itself.

@@ -1,7 +1,6 @@
 """Networks of one or several packages, as one function from pixels to what is stored."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,22 +16,10 @@ from overtile.networks.device import Device
 from overtile.networks.fuse import ready_for_inference
 from overtile.networks.weights import load_network
 from overtile.planning.plan import Plan
+from overtile.settings.prediction import Wanted
 
 QUANTISATION = 255
 """Probabilities are stored as uint8: p = value / 255, off by at most 1 / 510."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a prediction keeps: probabilities or only classes, of which averages.
-
-    keep: "probabilities" or "classes". symmetries: see `geometry.symmetry`. uncertainty: one more
-    channel, how far members and symmetries disagree.
-    """
-
-    keep: str = "probabilities"
-    symmetries: str = "none"
-    uncertainty: bool = False
 
 
 class Predictor:

@@ -110,9 +110,9 @@ def choose_level(image: Store, ratio: tuple[float, ...]) -> tuple[int, tuple[int
 def bring_back(array, scaling: Scaling, block: Block, keep: str) -> np.ndarray:
     """A block of the slide, (channels, z, y, x) uint8, from a prediction in the network's pixels.
 
-    array: (channels, *scaling.shape) uint8. keep: see `predictor.Wanted`; "classes" takes the
-    nearest class, as names have no mean. The same bytes for a pixel, whatever the block. Memory:
-    besides the block itself, that of a piece as large as the smallest shard.
+    array: (channels, *scaling.shape) uint8. keep: see `settings.prediction.Wanted`; "classes" takes
+    the nearest class, as names have no mean. The same bytes for a pixel, whatever the block.
+    Memory: besides the block itself, that of a piece as large as the smallest shard.
     """
     result = np.empty((array.shape[0], *block.shape), np.uint8)
     for piece in pieces(block, scaling.slide_px[0] == 1):

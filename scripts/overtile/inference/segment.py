@@ -1,9 +1,11 @@
 """From probabilities to a class map and objects."""
 
+from math import ceil, prod
 from pathlib import Path
 
+from overtile.errors import InputError
 from overtile.inference.class_picture import ClassPicture
-from overtile.inference.segmenting import Segmenting
+from overtile.settings.segmentation import Segmenting
 from overtile.stores.labels import Components, write_numbered
 from overtile.stores.store import Store
 from overtile.stores.work import remove_work
@@ -19,7 +21,7 @@ def write_segmentation(probabilities: Store, folder: Path, key: str, how: Segmen
     not with the slide. Raises InputError for what `Segmenting` and `ClassPicture` refuse.
     """
     how.check()
-    least_px = how.least_px(probabilities)
+    least_px = least_object_px(probabilities, how)
     picture = ClassPicture(probabilities, how.threshold, how.seed_threshold is not None)
     if how.is_plain:
         objects = Components(picture.classes, picture.shape, least_px)
@@ -32,3 +34,21 @@ def write_segmentation(probabilities: Store, folder: Path, key: str, how: Segmen
     said = {name: known[name] for name in ABOUT_PREDICTION if name in known}
     write_numbered(folder, key, objects, names, size, "segmentation", prediction=said)
     remove_work(folder)
+
+
+def least_object_px(store: Store, how: Segmenting) -> int:
+    """Pixels that an object of a store must have, by both of its least sizes.
+
+    Raises InputError if a pixel size is needed and the store has none.
+    """
+    if how.min_object_um is None:
+        return how.min_object_px
+    size = store.attributes["pixel_size_um"]
+    if size is None:
+        raise InputError(
+            f"{store.path}: has no pixel size, but the least object is given in micrometres; "
+            "give the slide a pixel_size_um in the sheet, or use --min-object-px"
+        )
+    pixel = prod(size[-2:] if store.shape[0] == 1 else size)
+    # A size that is just reached must not be missed by rounding.
+    return max(how.min_object_px, ceil(how.min_object_um / pixel * (1 - 1e-9)))

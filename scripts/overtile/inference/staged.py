@@ -16,7 +16,7 @@ from overtile.geometry.flood import flood
 from overtile.geometry.holes import HoleFinder, label_background
 from overtile.geometry.spans import Block, read_clipped
 from overtile.inference.class_picture import ClassPicture
-from overtile.inference.segmenting import Segmenting
+from overtile.settings.segmentation import Segmenting
 from overtile.stores.labels import Components
 from overtile.stores.pieces import assemble, compute_in_pieces, pieces, whole
 from overtile.stores.undamaged import Checked

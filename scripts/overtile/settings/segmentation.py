@@ -1,10 +1,9 @@
 """How probabilities become objects: settings, and what fits together."""
 
 from dataclasses import dataclass
-from math import ceil, prod
+from typing import ClassVar
 
 from overtile.errors import InputError
-from overtile.stores.store import Store
 
 
 @dataclass(frozen=True)
@@ -20,6 +19,13 @@ class Segmenting:
     min_object_px, min_object_um: smaller objects become background in the end; um^2 in a picture of
     one plane, um^3 in a volume.
     """
+
+    FIRST: ClassVar = frozenset(
+        (
+            *("threshold", "seed_threshold", "min_seed_px", "grow_px", "max_hole_px"),
+            *("border_px", "min_object_px", "min_object_um"),
+        )
+    )
 
     threshold: float | None = None
     seed_threshold: float | None = None
@@ -46,23 +52,16 @@ class Segmenting:
             )
 
     @property
+    def stages(self) -> list[str]:
+        """Names of the stages, beyond components, that are wanted."""
+        wanted = {
+            "flood": self.seed_threshold is not None,
+            "holes": self.max_hole_px > 0,
+            "gaps": self.border_px > 0,
+        }
+        return [name for name, is_wanted in wanted.items() if is_wanted]
+
+    @property
     def is_plain(self) -> bool:
         """Whether objects are the components of the class map, and nothing else is to be done."""
-        return self.seed_threshold is None and self.max_hole_px == 0 and self.border_px == 0
-
-    def least_px(self, store: Store) -> int:
-        """Pixels that an object must have, by both of its least sizes.
-
-        Raises InputError if a pixel size is needed and the store has none.
-        """
-        if self.min_object_um is None:
-            return self.min_object_px
-        size = store.attributes["pixel_size_um"]
-        if size is None:
-            raise InputError(
-                f"{store.path}: has no pixel size, but the least object is given in micrometres; "
-                "give the slide a pixel_size_um in the sheet, or use --min-object-px"
-            )
-        pixel = prod(size[-2:] if store.shape[0] == 1 else size)
-        # A size that is just reached must not be missed by rounding.
-        return max(self.min_object_px, ceil(self.min_object_um / pixel * (1 - 1e-9)))
+        return not self.stages

@@ -1,0 +1,170 @@
+"""Edits of the project such as updates bring: what changes no existing result, and what does."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+LIBRARY = "scripts/overtile"
+
+
+def replace(file: str, old: str, new: str) -> Callable[[Path], None]:
+    """An edit that replaces a text, which must be there, in a file of the project."""
+
+    def edit(root: Path) -> None:
+        path = root / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text, f"{file} has no {old!r}"
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    return edit
+
+
+def add(file: str, text: str) -> Callable[[Path], None]:
+    """An edit that adds a file, or a text to its end."""
+
+    def edit(root: Path) -> None:
+        with open(root / file, "a", encoding="utf-8") as opened:
+            opened.write(text)
+
+    return edit
+
+
+WITHOUT_EFFECT: dict[str, list[Callable[[Path], None]]] = {
+    "an error is reworded": [
+        replace(f"{LIBRARY}/stores/files.py", "free space, then run", "make room, then run"),
+        replace(f"{LIBRARY}/stores/root.py", "is damaged; ", "has been damaged; "),
+        replace(f"{LIBRARY}/stores/store.py", "; give a store that holds", "; name one with"),
+        replace(f"{LIBRARY}/networks/weights.py", "no such file", "is not there"),
+        replace(f"{LIBRARY}/inference/pixel_size.py", "predict slides like those", "take slides"),
+        replace(f"{LIBRARY}/stores/reference.py", "save them as grey", "save as grey values"),
+    ],
+    "a text of progress is reworded": [
+        replace(f"{LIBRARY}/stores/ingest.py", 'label=f"ingest', 'label=f"reading'),
+        replace(f"{LIBRARY}/inference/objects.py", 'label="measure objects"', 'label="objects"'),
+    ],
+    "comments and docstrings change": [
+        replace(f"{LIBRARY}/networks/unet.py", '"""', '"""Changed. '),
+        add(f"{LIBRARY}/geometry/spans.py", "\n# A remark.\n"),
+    ],
+    "a help text and a default of a command line change": [
+        replace("scripts/segment.py", "smaller seeds are no seeds", "smaller seeds do not count"),
+        replace("scripts/predict.py", "default=4.0", "default=6.0"),
+    ],
+    "a family of networks is added": [
+        add(
+            f"{LIBRARY}/networks/segnet.py",
+            '"""SegNet."""\n\nfrom overtile.networks.unet import UNet\n\n\nclass SegNet(UNet): ...\n',
+        ),
+    ],
+    "a loss is added": [
+        add(f"{LIBRARY}/training/losses.py", "\n\ndef focal(logits, target):\n    return logits\n"),
+        replace(
+            f"{LIBRARY}/training/losses.py",
+            "LOSSES = Registry(\n    {",
+            'LOSSES = Registry(\n    {\n        "focal": "overtile.training.losses:focal",',
+        ),
+    ],
+    "a reader is added": [
+        add(f"{LIBRARY}/images/czi.py", '"""CZI."""\n\n\ndef open_czi(path):\n    return path\n'),
+        replace(
+            f"{LIBRARY}/images/opening.py",
+            "    {\n",
+            '    {\n        ".czi": "overtile.images.czi:open_czi",\n',
+        ),
+    ],
+    "a metric is added": [
+        add(f"{LIBRARY}/evaluation/boundary.py", '"""Boundaries."""\n\n\ndef boundary_f1(): ...\n'),
+        add(f"{LIBRARY}/evaluation/scores.py", "\n\ndef aggregated_jaccard():\n    return 0\n"),
+    ],
+    "an export format is added": [
+        add(f"{LIBRARY}/inference/csv_table.py", '"""CSV."""\n\n\ndef write_csv(): ...\n'),
+        replace(
+            f"{LIBRARY}/inference/formats.py",
+            "    {\n",
+            '    {\n        "csv": "overtile.inference.csv_table:write_csv",\n',
+        ),
+        replace(
+            "scripts/export.py",
+            '    parser.add_argument(\n        "--what"',
+            '    parser.add_argument("--csv", type=outputs.file(".csv"))\n'
+            '    parser.add_argument(\n        "--what"',
+        ),
+    ],
+    "an optional setting of segmentation is added": [
+        replace(
+            "workflow/schemas/config.schema.yaml",
+            "      min_object_um:\n",
+            "      smooth_px: {type: integer, default: 0}\n      min_object_um:\n",
+        ),
+        replace(
+            f"{LIBRARY}/settings/segmentation.py",
+            "    min_object_um: float | None = None\n",
+            "    min_object_um: float | None = None\n    smooth_px: int = 0\n",
+        ),
+        replace(
+            "scripts/segment.py",
+            '    _add_pixels(parser, "--min-object-px"',
+            '    _add_pixels(parser, "--smooth-px", "smooth outlines")\n'
+            '    _add_pixels(parser, "--min-object-px"',
+        ),
+    ],
+    "an optional setting of prediction is added": [
+        replace(
+            "workflow/schemas/config.schema.yaml",
+            "      pixel_size:\n",
+            "      sharpen: {type: boolean, default: false}\n      pixel_size:\n",
+        ),
+        replace(
+            f"{LIBRARY}/settings/prediction.py",
+            "    uncertainty: bool = False\n",
+            "    uncertainty: bool = False\n    sharpen: bool = False\n",
+        ),
+    ],
+    "optional settings of a model are added": [
+        replace(
+            "workflow/schemas/config.schema.yaml",
+            "      folds:\n",
+            "      warmup_steps: {type: integer, default: 0}\n      folds:\n",
+        ),
+        replace(
+            "workflow/schemas/config.schema.yaml",
+            "          noise:\n",
+            "          blur: {type: number, default: 0}\n          noise:\n",
+        ),
+        replace(
+            f"{LIBRARY}/settings/model.py",
+            "    noise: float = 0.05\n",
+            "    noise: float = 0.05\n    blur: float = 0.0\n",
+        ),
+        replace(
+            f"{LIBRARY}/settings/model.py",
+            "    folds: int = 1\n",
+            "    folds: int = 1\n    warmup_steps: int = 0\n",
+        ),
+    ],
+    "training, planning and weighing change": [
+        replace(f"{LIBRARY}/training/augment.py", "GRID_POINTS = 3", "GRID_POINTS = 4"),
+        add(f"{LIBRARY}/geometry/class_balance.py", "\nX = 1\n"),
+    ],
+}
+"""By what they are: all of them together make nothing run again but the report."""
+
+WITH_EFFECT: dict[str, tuple[str, Callable[[Path], None]]] = {
+    "statistics": (
+        "ingest",
+        replace(f"{LIBRARY}/stores/ingest.py", "np.square(part - mean)", "abs(part - mean)"),
+    ),
+    "normalisation": (
+        "predict",
+        replace(f"{LIBRARY}/networks/normalise.py", "spread or 1.0", "spread or 2.0"),
+    ),
+    "the order of ties": (
+        "segment",
+        replace(f"{LIBRARY}/inference/class_picture.py", "part > best", "part >= best"),
+    ),
+    "dice": ("evaluate", replace(f"{LIBRARY}/geometry/dice.py", "2 * b / e", "3 * b / e")),
+    "outlines": (
+        "export",
+        replace(f"{LIBRARY}/inference/geojson.py", "Area px^2", "Area px"),
+    ),
+}
+"""A change of arithmetic, and the step that is made again for it."""
