@@ -12,6 +12,7 @@ from pathlib import Path
 import zarr
 
 from overtile.errors import InputError
+from overtile.stores.journal import Journal
 
 ROOT = "zarr.json"
 
@@ -110,6 +111,21 @@ class Store:
     def label_classes(self) -> "Store":
         """The class map that lies inside a label store."""
         return Store.open(self.path / "classes", "classes")
+
+
+def finished_labels(picture: Store) -> dict[str, Store]:
+    """The finished label stores of this project inside a picture's store, by name.
+
+    Those of other programs are left out. Raises InputError for a damaged one of this project.
+    """
+    roots = sorted((picture.path / "labels").glob(f"*/{ROOT}"))
+    found = {root.parent.name: Store.open(root) for root in roots if _is_ours(root)}
+    return {name: store for name, store in found.items() if store.attributes["holds"] == "labels"}
+
+
+def _is_ours(root: Path) -> bool:
+    """Whether a root file, which may be damaged, is of this project."""
+    return Journal.holder(root.parent) is not None or b'"overtile"' in root.read_bytes()
 
 
 def labels_of(images: Sequence[Store], paths: Sequence[Path] | None) -> list[Store]:
