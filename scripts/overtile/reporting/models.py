@@ -124,7 +124,8 @@ def _refuse_contradictions(history: dict[str, list[float]], best: dict, folder: 
     place = best["epoch"] - 1
     for name, value in best.items():
         found = history.get(name, [])[place : place + 1]
-        is_gap = value is None and found and math.isnan(found[0])
+        is_unmeasured = value is None or value != value
+        is_gap = is_unmeasured and found and math.isnan(found[0])
         if not is_gap and found != [value]:
             raise InputError(
                 f"{folder / HISTORY}: is missing, or {name} of the best epoch is not that of "
