@@ -2,11 +2,13 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "<script>alert(1)</script>"
@@ -67,13 +69,134 @@ def model(small) -> Path:
     return folder
 
 
+@pytest.fixture
+def copied(small, scores, model, tmp_path, step):
+    """A copy of the small archive, and how to report on it: gives the run, page and table."""
+    folder = tmp_path / "archive"
+    for name in ("slides", "scores", "models"):
+        shutil.copytree(small / name, folder / name)
+    (folder / "slides.tsv").write_text(
+        "slide\tsplit\tlabels\nplain\ttest\tplain.tif\nvolume\ncolour\n"
+    )
+
+    def report():
+        for name in ("report.html", "scores.tsv"):
+            (folder / name).unlink(missing_ok=True)
+        run = step(
+            *("report", "--scores", folder / "scores", "--report", folder / "report.html"),
+            *("--sheet", folder / "slides.tsv", "--slides", folder / "slides"),
+            *("--models", folder / "models" / "unet", "--table", folder / "scores.tsv"),
+        )
+        if run.returncode:
+            assert not (folder / "report.html").exists() and not (folder / "scores.tsv").exists()
+            return run, "", []
+        rows = (folder / "scores.tsv").read_text().splitlines()
+        cells = [row.split("\t") for row in rows]
+        table = [dict(zip(cells[0], row, strict=True)) for row in cells[1:]]
+        return run, (folder / "report.html").read_text(), table
+
+    return folder, report
+
+
+def take_labels_out_of_the_sheet(folder):
+    sheet = folder / "slides.tsv"
+    sheet.write_text(sheet.read_text().replace("plain.tif", ""))
+    return "plain by unet: the sheet has no labels for this slide"
+
+
+def take_the_column_out_of_the_sheet(folder):
+    (folder / "slides.tsv").write_text("slide\tsplit\nplain\ttest\nvolume\t\n")
+    return "plain by unet: the sheet has no labels for this slide"
+
+
+def take_the_slide_out_of_the_sheet(folder):
+    (folder / "slides.tsv").write_text("slide\tlabels\nvolume\t\n")
+    return "plain by unet: the sheet has no such slide"
+
+
+def remove_the_reference(folder):
+    shutil.rmtree(folder / "slides" / "plain.ome.zarr" / "labels" / "reference")
+    return "plain by unet: the slide has no labels/reference"
+
+
+def segment_otherwise(folder):
+    labels = folder / "slides" / "plain.ome.zarr" / "labels"
+    shutil.rmtree(labels / "unet")
+    shutil.copytree(labels / "reference", labels / "unet")
+    return "plain by unet: labels/unet is not what was compared: evaluate the slide again"
+
+
+def change_the_reference(folder):
+    labels = folder / "slides" / "plain.ome.zarr" / "labels"
+    shutil.rmtree(labels / "reference")
+    shutil.copytree(labels / "unet", labels / "reference")
+    return "plain by unet: labels/reference is not what was compared: evaluate the slide again"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        take_labels_out_of_the_sheet,
+        take_the_column_out_of_the_sheet,
+        take_the_slide_out_of_the_sheet,
+        remove_the_reference,
+        segment_otherwise,
+        change_the_reference,
+    ],
+)
+def test_a_score_counts_only_as_long_as_its_labels_are_those_that_were_compared(copied, change):
+    folder, report = copied
+    run, html, table = report()
+    assert "object f1 0.800" in run.stdout and "0.800" in html and "do not count" not in html
+    assert [row["f1"] for row in table] == ["0.8", "", ""]
+    why = change(folder)
+    run, html, table = report()
+    assert run.returncode == 0, run.stderr
+    assert "f1" not in run.stdout and "scores that do not count: 1" in run.stdout
+    assert "0.800" not in html and f"<li>{why}</li>" in html
+    scores = [key for key in table[0] if key not in ("objects", "objects_reference")][3:]
+    assert not any(row[key] for row in table for key in scores)
+    if change in (take_labels_out_of_the_sheet, take_the_column_out_of_the_sheet):
+        assert not any(row["objects_reference"] for row in table)
+
+
+def test_of_many_scores_that_do_not_count_twenty_are_named(copied):
+    folder, report = copied
+    score = json.loads((folder / "scores/unet/plain.json").read_text())
+    for number in range(22):
+        path = folder / "scores" / "unet" / f"old{number:02d}.json"
+        path.write_text(json.dumps(score | {"slide": path.stem}))
+    _, html, _ = report()
+    assert html.count("the sheet has no such slide") == 20
+    assert "<li>old19 by unet" in html and "<li>and 2 more</li>" in html
+
+
+@pytest.mark.parametrize("attributes", [{"ome": {"version": "0.5", "image-label": {}}}, {}])
+def test_a_label_store_of_another_program_changes_nothing(copied, attributes):
+    folder, report = copied
+    before = report()[1:]
+    foreign = folder / "slides" / "plain.ome.zarr" / "labels" / "drawn by hand"
+    group = zarr.create_group(foreign, attributes=attributes)
+    group.create_array("0", shape=(1, 90, 120), dtype="uint8")
+    assert report()[1:] == before
+
+
+def test_a_label_store_of_this_project_that_is_damaged_is_refused_in_one_line(copied):
+    folder, report = copied
+    root = folder / "slides" / "plain.ome.zarr" / "labels" / "unet" / "zarr.json"
+    root.write_text(root.read_text().replace('"holds"', '"holbs"'))
+    run, _, _ = report()
+    assert (run.returncode, run.stderr.count("\n")) == (1, 1)
+    assert "labels/unet" in run.stderr
+
+
 def test_help_names_the_flags(done):
     assert "--scores" in done("report", "--help").stdout
 
 
 def test_a_whole_report_is_one_file_and_the_same_bytes_each_time(small, scores, model, done):
     sheet = small / "slides.tsv"
-    sheet.write_text("slide\tsplit\nplain\ttest\nvolume\t\ncolour\t\nmissing\t\n")
+    sheet.write_text("slide\tsplit\tlabels\nplain\ttest\tplain.tif\nvolume\ncolour\nmissing\n")
     pages = []
     for number in range(2):
         page = small / f"report{number}.html"
