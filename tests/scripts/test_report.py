@@ -1,8 +1,11 @@
 """The report step: its help, true runs on small stores, refusals."""
 
+import csv
 import json
 import re
+import runpy
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +57,8 @@ def scores(small, done) -> Path:
 
 @pytest.fixture(scope="module")
 def model(small) -> Path:
+    from overtile.stores.digest import digest_file
+
     folder = small / "models" / "unet"
     (folder / "fold0").mkdir(parents=True)
     (folder / "plan.yaml").write_text(
@@ -66,12 +71,33 @@ def model(small) -> Path:
         "learning_rate: 0.01\nseed: 1\nfolds: [{train: [plain], validation: []}]\n"
     )
     (folder / "fold0" / "history.tsv").write_text("epoch\tloss\n1\t0.9\n2\t0.5\n")
+    done = {"best_epoch": 2, "best": {"epoch": 2, "loss": 0.5}, "best_sha256": "0" * 64}
+    (folder / "fold0" / "fold.json").write_text(json.dumps(done))
+    run = {"code": "0123456789abcdef", "started": "2026-01-02T03:04:05+00:00"}
+    run |= {"versions": {"torch": "2.13.0"}, "content": digest_file(folder / "fold0" / "fold.json")}
+    effort = {"seconds": 90.0, "device": "cpu", "precision": "fp32", "threads": 2}
+    effort |= {"torch": "2.13.0", "runs": [run]}
+    (folder / "fold0" / "effort.json").write_text(json.dumps(effort))
+    (folder / "package").mkdir()
+    members = {"members": [{"file": "fold0.safetensors", "sha256": "0" * 64}]}
+    (folder / "package" / "plan.yaml").write_text(json.dumps(members))
     return folder
 
 
+@dataclass
+class Report:
+    """What a run of the step left: its messages, the page, rows of the table by column."""
+
+    code: int
+    out: str
+    error: str
+    html: str = ""
+    table: list = field(default_factory=list)
+
+
 @pytest.fixture
-def copied(small, scores, model, tmp_path, step):
-    """A copy of the small archive, and how to report on it: gives the run, page and table."""
+def copied(small, scores, model, tmp_path, main):
+    """A copy of the small archive, and a function that reports on it within this process."""
     folder = tmp_path / "archive"
     for name in ("slides", "scores", "models"):
         shutil.copytree(small / name, folder / name)
@@ -79,23 +105,34 @@ def copied(small, scores, model, tmp_path, step):
         "slide\tsplit\tlabels\nplain\ttest\tplain.tif\nvolume\ncolour\n"
     )
 
-    def report():
-        for name in ("report.html", "scores.tsv"):
-            (folder / name).unlink(missing_ok=True)
-        run = step(
-            *("report", "--scores", folder / "scores", "--report", folder / "report.html"),
+    def report() -> Report:
+        page, table = folder / "report.html", folder / "scores.tsv"
+        for file in (page, table):
+            file.unlink(missing_ok=True)
+        ended = main(
+            *("report", "--scores", folder / "scores", "--report", page, "--table", table),
             *("--sheet", folder / "slides.tsv", "--slides", folder / "slides"),
-            *("--models", folder / "models" / "unet", "--table", folder / "scores.tsv"),
+            *("--models", folder / "models" / "unet"),
         )
-        if run.returncode:
-            assert not (folder / "report.html").exists() and not (folder / "scores.tsv").exists()
-            return run, "", []
-        rows = (folder / "scores.tsv").read_text().splitlines()
-        cells = [row.split("\t") for row in rows]
-        table = [dict(zip(cells[0], row, strict=True)) for row in cells[1:]]
-        return run, (folder / "report.html").read_text(), table
+        if ended[0]:
+            assert not page.exists() and not table.exists()
+            return Report(*ended)
+        rows = list(csv.DictReader(table.open(), delimiter="\t"))
+        return Report(*ended, page.read_text(), rows)
 
     return folder, report
+
+
+@pytest.fixture
+def main(capsys):
+    """Like `step` within this process: exit code and what was said. For many runs of one step."""
+
+    def run(name: str, *arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        script = runpy.run_path(str(ROOT / "scripts" / f"{name}.py"), run_name=name)
+        return script["main"](list(map(str, arguments))), *capsys.readouterr()
+
+    return run
 
 
 def take_labels_out_of_the_sheet(folder):
@@ -146,18 +183,19 @@ def change_the_reference(folder):
 )
 def test_a_score_counts_only_as_long_as_its_labels_are_those_that_were_compared(copied, change):
     folder, report = copied
-    run, html, table = report()
-    assert "object f1 0.800" in run.stdout and "0.800" in html and "do not count" not in html
-    assert [row["f1"] for row in table] == ["0.8", "", ""]
+    before = report()
+    assert "object f1 0.800" in before.out and "0.800" in before.html
+    assert "do not count" not in before.html
+    assert [row["f1"] for row in before.table] == ["0.8", "", ""]
     why = change(folder)
-    run, html, table = report()
-    assert run.returncode == 0, run.stderr
-    assert "f1" not in run.stdout and "scores that do not count: 1" in run.stdout
-    assert "0.800" not in html and f"<li>{why}</li>" in html
-    scores = [key for key in table[0] if key not in ("objects", "objects_reference")][3:]
-    assert not any(row[key] for row in table for key in scores)
+    after = report()
+    assert after.code == 0, after.error
+    assert "f1" not in after.out and "scores that do not count: 1" in after.out
+    assert "0.800" not in after.html and f"<li>{why}</li>" in after.html
+    known = {"slide", "model", "split", "objects", "objects_reference"}
+    assert not any(row[key] for row in after.table for key in row.keys() - known)
     if change in (take_labels_out_of_the_sheet, take_the_column_out_of_the_sheet):
-        assert not any(row["objects_reference"] for row in table)
+        assert not any(row["objects_reference"] for row in after.table)
 
 
 def test_of_many_scores_that_do_not_count_twenty_are_named(copied):
@@ -166,7 +204,7 @@ def test_of_many_scores_that_do_not_count_twenty_are_named(copied):
     for number in range(22):
         path = folder / "scores" / "unet" / f"old{number:02d}.json"
         path.write_text(json.dumps(score | {"slide": path.stem}))
-    _, html, _ = report()
+    html = report().html
     assert html.count("the sheet has no such slide") == 20
     assert "<li>old19 by unet" in html and "<li>and 2 more</li>" in html
 
@@ -174,20 +212,20 @@ def test_of_many_scores_that_do_not_count_twenty_are_named(copied):
 @pytest.mark.parametrize("attributes", [{"ome": {"version": "0.5", "image-label": {}}}, {}])
 def test_a_label_store_of_another_program_changes_nothing(copied, attributes):
     folder, report = copied
-    before = report()[1:]
+    before = report()
     foreign = folder / "slides" / "plain.ome.zarr" / "labels" / "drawn by hand"
     group = zarr.create_group(foreign, attributes=attributes)
     group.create_array("0", shape=(1, 90, 120), dtype="uint8")
-    assert report()[1:] == before
+    assert report() == before
 
 
 def test_a_label_store_of_this_project_that_is_damaged_is_refused_in_one_line(copied):
     folder, report = copied
     root = folder / "slides" / "plain.ome.zarr" / "labels" / "unet" / "zarr.json"
     root.write_text(root.read_text().replace('"holds"', '"holbs"'))
-    run, _, _ = report()
-    assert (run.returncode, run.stderr.count("\n")) == (1, 1)
-    assert "labels/unet" in run.stderr
+    run = report()
+    assert (run.code, run.error.count("\n")) == (1, 1)
+    assert "labels/unet" in run.error
 
 
 def test_help_names_the_flags(done):
