@@ -7,8 +7,11 @@ import re
 import pytest
 
 from overtile.errors import InputError
+from overtile.planning.plan import Fold
 from overtile.reporting.models import read_model
-from tests.unit.test_reporting import PLAN
+from overtile.settings.checks import to_plain
+from overtile.stores.yaml_files import write_yaml
+from tests.plans import small_plan
 
 RUN = {
     "script": "train.py",
@@ -25,9 +28,9 @@ HISTORY = "epoch\tlearning_rate\tloss\tvalidation_dice\n1\t0.2\t0.5\t\n2\t0.1\t0
 def model(tmp_path):
     """The folder of a model of two folds, each of one finished training."""
     folder = tmp_path / "unet"
-    fold = "{train: [a], validation: [b]}"
     folder.mkdir()
-    (folder / "plan.yaml").write_text(PLAN + f"folds: [{fold}, {fold}]\n")
+    plan = small_plan(folds=(Fold(("one",), ()),) * 2)
+    write_yaml(folder / "plan.yaml", to_plain(plan))
     for number in range(2):
         path = folder / f"fold{number}"
         path.mkdir()
@@ -136,7 +139,7 @@ def test_folds_that_are_in_the_package_are_shown(model):
 
 
 def test_without_folds_and_package_nothing_was_trained_yet(tmp_path):
-    (tmp_path / "plan.yaml").write_text(PLAN + "folds: [{train: [a], validation: []}]\n")
+    write_yaml(tmp_path / "plan.yaml", to_plain(small_plan()))
     assert facts(tmp_path)["Trained"] == "not yet"
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overtile.errors import InputError
+from overtile.planning.plan import Plan, Weights
+from overtile.planning.reading import read_plan
 from overtile.reporting.trained import Effort, read_training, training_facts
 from overtile.stores.digest import digest_file
-from overtile.stores.files import read_json, read_yaml
+from overtile.stores.files import read_json
+from overtile.stores.yaml_files import read_yaml
 
 HISTORY, DONE = "history.tsv", "fold.json"
-LISTS = ("classes", "tile_input_px", "tile_output_px", "folds")
 TRAIN_AGAIN = "delete fold.json and train again: training goes on from its checkpoint"
 
 
@@ -39,7 +41,7 @@ class Model:
     name: str
     facts: tuple[tuple[str, str], ...]
     folds: tuple[Fold, ...]
-    weights: dict
+    weights: Weights
 
 
 def read_model(folder: Path, code_today: str) -> Model:
@@ -48,27 +50,18 @@ def read_model(folder: Path, code_today: str) -> Model:
     code_today: digest of the code that training would run now. Folds that the plan does not have,
     or whose weights are not those in the package, are left over from an earlier model.
     """
-    plan_path = folder / "plan.yaml"
-    plan = read_yaml(plan_path)
-    try:
-        facts = _plan_facts(plan)
-        count = len(plan["folds"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{plan_path}: not a training plan ({type(error).__name__}: {error}); "
-            "make it with scripts/plan.py"
-        ) from None
+    plan = read_plan(folder / "plan.yaml")
     packaged = _packaged_weights(folder / "package" / "plan.yaml")
-    paths = [(number, folder / f"fold{number}") for number in range(count)]
+    paths = [(number, folder / f"fold{number}") for number in range(len(plan.folds))]
     found = (_read_fold(number, path, packaged) for number, path in paths if path.is_dir())
     folds = tuple(fold for fold in found if fold)
     if folds:
-        facts += training_facts([fold.effort for fold in folds], code_today)
+        trained = training_facts([fold.effort for fold in folds], code_today)
     elif packaged:
-        facts.append(("Trained", "elsewhere; this archive took the finished model over"))
+        trained = [("Trained", "elsewhere; this archive took the finished model over")]
     else:
-        facts.append(("Trained", "not yet"))
-    return Model(folder.resolve().name, tuple(facts), folds, plan["weights"])
+        trained = [("Trained", "not yet")]
+    return Model(folder.resolve().name, (*_plan_facts(plan), *trained), folds, plan.weights)
 
 
 def _packaged_weights(path: Path) -> set[str]:
@@ -160,36 +153,32 @@ def _value(name: str, cell: str) -> float:
     return value if math.isfinite(value) else math.nan
 
 
-def _plan_facts(plan: dict) -> list[tuple[str, str]]:
-    a, weights, folds = plan["architecture"], plan["weights"], plan["folds"]
-    lists = {"pools": a["pools"], **{key: plan[key] for key in LISTS}}
-    if odd := [key for key, value in lists.items() if not isinstance(value, list)]:
-        raise ValueError(f"{odd[0]} is no list")
-    train = sorted({name for fold in folds for name in fold["train"]})
-    validation = sorted({name for fold in folds for name in fold["validation"]})
-    norm = "no normalisation" if a["norm"] == "none" else f"{a['norm']} normalisation"
+def _plan_facts(plan: Plan) -> list[tuple[str, str]]:
+    a, weights, folds = plan.architecture, plan.weights, plan.folds
+    train = sorted({name for fold in folds for name in fold.train})
+    validation = sorted({name for fold in folds for name in fold.validation})
+    norm = "no normalisation" if a.norm == "none" else f"{a.norm} normalisation"
     return [
         (
             "Network",
-            f"{a['ndim']}D U-Net, {len(a['pools'])} levels deep, {a['width']} channels at the "
-            f"first, {norm}, dropout {a['dropout']}",
+            f"{a.ndim}D U-Net, {len(a.pools)} levels deep, {a.width} channels at the "
+            f"first, {norm}, dropout {a.dropout}",
         ),
-        ("Input", f"{a['in_channels']} channel{'s' if a['in_channels'] > 1 else ''}"),
-        ("Classes", ", ".join(map(str, plan["classes"]))),
+        ("Input", f"{a.in_channels} channel{'s' if a.in_channels > 1 else ''}"),
+        ("Classes", ", ".join(map(str, plan.classes))),
         (
             "Tiles",
-            f"{_edges(plan['tile_input_px'])} px in, {_edges(plan['tile_output_px'])} px out, "
-            f"{plan['batch_tiles']} per step",
+            f"{_edges(plan.tile_input_px)} px in, {_edges(plan.tile_output_px)} px out, "
+            f"{plan.batch_tiles} per step",
         ),
         (
             "Loss",
-            f"{plan['loss']}; borders weighted with w0 {weights['w0']}, "
-            f"sigma {sigma_text(weights)}",
+            f"{plan.loss}; borders weighted with w0 {weights.w0}, sigma {sigma_text(weights)}",
         ),
         (
             "Training",
-            f"{plan['epochs']} epochs of {plan['steps_per_epoch']} steps, {plan['optimiser']}, "
-            f"learning rate {plan['learning_rate']}, seed {plan['seed']}",
+            f"{plan.epochs} epochs of {plan.steps_per_epoch} steps, {plan.optimiser}, "
+            f"learning rate {plan.learning_rate}, seed {plan.seed}",
         ),
         ("Slides learnt from", _names(train)),
         ("Slides for validation", _names(validation)),
@@ -197,10 +186,9 @@ def _plan_facts(plan: dict) -> list[tuple[str, str]]:
     ]
 
 
-def sigma_text(weights: dict) -> str:
+def sigma_text(weights: Weights) -> str:
     """The width of the border term with its unit. weights: of a plan."""
-    in_um = weights["sigma_um"]
-    return f"{weights['sigma_px']} px" if in_um is None else f"{in_um} µm"
+    return f"{weights.sigma_px} px" if weights.sigma_um is None else f"{weights.sigma_um} µm"
 
 
 def _edges(sizes: Sequence[int]) -> str:
