@@ -39,12 +39,12 @@ def run(args):
     from overtile.errors import InputError
     from overtile.provenance import read_runs
     from overtile.reporting.crate import Crate
-    from overtile.reporting.inputs import read_sheet
     from overtile.reporting.made import newest_inputs, walk_results
+    from overtile.reporting.sheet import read_sheet
     from overtile.stores.digest import digest_file, digest_of_digests
     from overtile.stores.files import replace_when_done, write_text
 
-    slides = [slide.name for slide in read_sheet(args.sheet)]
+    slides = read_sheet(args.sheet)
     workflow = args.config.parent
     if not workflow.is_relative_to(args.results):
         raise InputError(f"{args.config}: --config is not inside --results {args.results}; copy it")

@@ -10,6 +10,12 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 
+def squared_distances(mask):
+    """Squared distance of each pixel to the nearest one of a mask, in pixels: whole numbers."""
+    nearest = ndimage.distance_transform_edt(~mask, return_distances=False, return_indices=True)
+    return ((nearest - np.indices(mask.shape)) ** 2).sum(axis=0)
+
+
 def two_nearest_sum(instances, spacing):
     """d_1 + d_2, float64: one distance transform per cell. inf where there is no second cell."""
     cells = [i for i in np.unique(instances) if i]

@@ -91,19 +91,36 @@ def _fill_holes(ids, most_px):
 
 
 def close_gaps(ids, border_px):
-    """Every pixel of background is compared with every pixel of every object."""
+    """Every pixel of background is compared with every pixel of every object; then step by step."""
+    nearest = nearest_across_gaps(ids, border_px)
     result = ids.copy()
+    for _ in range(border_px):
+        before = result.copy()
+        for p, name in nearest.items():
+            if name in (before[q] for q in neighbours(p, ids.shape)):
+                result[p] = name
+    before = result.copy()
+    for p in nearest:
+        beside = [before[q] for q in neighbours(p, ids.shape) if before[q]]
+        if before[p] == 0 and beside:
+            result[p] = beside[0]
+    return result
+
+
+def nearest_across_gaps(ids, border_px):
+    """By pixel of a gap that is narrow enough, the object that is nearest."""
     cells = np.argwhere(ids)
     names = ids[tuple(cells.T)]
+    found = {}
     if len(set(names.tolist())) < 2:
-        return result
+        return found
     for place in np.argwhere(ids == 0):
         squares = ((cells - place) ** 2).sum(axis=1)
         nearest = names[squares.argmin()]  # the first in raster order of the nearest
         d_1, d_2 = np.sqrt(squares.min()), np.sqrt(squares[names != nearest].min())
         if d_1 + d_2 <= border_px + 1:
-            result[tuple(place)] = nearest
-    return result
+            found[tuple(place)] = nearest
+    return found
 
 
 def class_map(probabilities, threshold):

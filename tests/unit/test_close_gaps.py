@@ -5,8 +5,11 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
-from overtile.geometry.borders import close_gaps, separate
+from overtile.geometry.borders import separate
+from overtile.geometry.gaps import close_gaps, halo_px
+from overtile.geometry.symmetry import symmetries
 from overtile.geometry.two_nearest import two_nearest_sum, two_nearest_sum_and_nearest
 from tests.unit import naive, naive_objects
 
@@ -18,7 +21,7 @@ gaps = st.sampled_from([1, 2, 3, 6])
 
 @given(crowded, gaps)
 @settings(max_examples=150, deadline=None)
-def test_background_goes_to_the_nearest_object_where_two_are_near(instances, border_px):
+def test_gaps_go_step_by_step_to_the_nearest_object_as_defined(instances, border_px):
     instances = instances.astype(np.uint32)
     found = close_gaps(instances, border_px)
     assert found.dtype == np.uint32
@@ -39,18 +42,87 @@ def test_sums_are_the_same_to_the_bit_with_and_without_the_nearest(case, reach):
 
 @given(crowded, gaps, st.data())
 @settings(max_examples=300, deadline=None)
-def test_a_block_with_a_halo_of_the_gap_has_the_ids_of_the_whole(instances, border_px, data):
+def test_a_block_with_its_halo_has_the_ids_of_the_whole(instances, border_px, data):
     instances = instances.astype(np.uint32)
     read, keep, inside = [], [], []
     for n in instances.shape:
         start = data.draw(st.integers(0, n - 1))
         stop = data.draw(st.integers(start + 1, n))
-        first = max(0, start - border_px)
-        read.append(slice(first, stop + border_px))
+        first = max(0, start - halo_px(border_px))
+        read.append(slice(first, stop + halo_px(border_px)))
         keep.append(slice(start, stop))
         inside.append(slice(start - first, stop - first))
     block = close_gaps(instances[tuple(read)], border_px)[tuple(inside)]
     np.testing.assert_array_equal(block, close_gaps(instances, border_px)[tuple(keep)])
+
+
+def test_a_halo_of_the_gap_alone_is_not_enough():
+    cells = np.array([[1, 0, 0], [0, 0, 0], [0, 0, 2], [0, 0, 0], [0, 1, 0]], np.uint32)
+    assert close_gaps(cells, 2)[1, 1] == 2
+    assert close_gaps(cells[:4], 2)[1, 1] == 0  # 2 px below it
+    assert halo_px(2) > 2
+
+
+def piece_counts(instances):
+    """By object, how many face-connected pieces it has."""
+    return {int(name): ndimage.label(instances == name)[1] for name in np.unique(instances) if name}
+
+
+@given(crowded, gaps)
+@settings(max_examples=150, deadline=None)
+def test_no_object_falls_into_more_pieces_and_none_loses_a_pixel(instances, border_px):
+    instances = instances.astype(np.uint32)
+    closed = close_gaps(instances, border_px)
+    np.testing.assert_array_equal(closed[instances > 0], instances[instances > 0])
+    before, after = piece_counts(instances), piece_counts(closed)
+    assert all(after[name] <= before[name] for name in before)
+    assert before.keys() == after.keys()
+
+
+def decided_by_order(instances, closed, border_px):
+    """Pixels that may be others in a picture that is turned: raster order decided near them."""
+    names = np.unique(instances[instances > 0])
+    squares = np.array([naive.squared_distances(instances == name) for name in names])
+    one, two = np.sort(squares, axis=0)[:2]
+    tie = (one == two) & (instances == 0)
+    cross = ndimage.generate_binary_structure(instances.ndim, 1)
+    largest = ndimage.maximum_filter(closed, footprint=cross, mode="constant")
+    least = ndimage.minimum_filter(
+        np.where(closed, closed, names[-1]), footprint=cross, mode="constant", cval=names[-1]
+    )
+    is_cut_off = (instances == 0) & (closed != names[squares.argmin(axis=0)])
+    reach = 2 * halo_px(border_px) + 1
+    return ndimage.maximum_filter(tie, reach) | (is_cut_off & (least < largest))
+
+
+@pytest.mark.parametrize(("separate_px", "border_px"), [(1, 2), (2, 4)])
+def test_turned_pictures_are_closed_alike_where_raster_order_decides_nothing(
+    data, separate_px, border_px
+):
+    gained = compared = 0
+    for path in sorted((data / "nuclei_dsb2018" / "fluo" / "label").glob("*.tif"))[:8]:
+        apart = separate(tifffile.imread(path).astype(np.uint32), separate_px)
+        closed = close_gaps(apart, border_px)
+        is_free = ~decided_by_order(apart, closed, border_px)
+        gained += (closed != apart).sum()
+        compared += (closed != apart)[is_free].sum()
+        for turn in symmetries("flips_and_turns", 2):
+            turned = turn.undo(close_gaps(turn.apply(apart), border_px))
+            np.testing.assert_array_equal(turned[is_free], closed[is_free])
+    assert compared > 0.1 * gained
+    assert compared > 100
+
+
+def test_a_pixel_that_only_corners_of_objects_touch_stays_background():
+    corners = np.array([[1, 0, 0], [0, 0, 0], [0, 0, 2]], np.uint32)
+    np.testing.assert_array_equal(close_gaps(corners, 2), corners)
+
+
+def test_a_pixel_that_is_cut_off_from_its_nearest_object_joins_the_one_it_shares_a_face_with():
+    cut_off = np.array([[2, 1, 1, 1], [2, 0, 1, 0], [0, 0, 0, 0]], np.uint32)
+    joined = np.array([[2, 1, 1, 1], [2, 1, 1, 0], [0, 1, 0, 0]], np.uint32)
+    assert naive_objects.nearest_across_gaps(cut_off, 2)[2, 1] == 2
+    np.testing.assert_array_equal(close_gaps(cut_off, 2), joined)
 
 
 @given(crowded, gaps, st.integers(0, 2**32 - 1))
@@ -94,8 +166,8 @@ def test_halves_that_were_separated_are_as_before(separate_px):
     np.testing.assert_array_equal(closed, halves)
 
 
-@pytest.mark.parametrize(("stain", "least"), [("fluo", 0.96), ("color", 0.99)])
-def test_real_nuclei_get_back_what_separation_has_cut(data, stain, least):
+@pytest.mark.parametrize(("stain", "least"), [("fluo", 0.965), ("color", 0.99)])
+def test_real_nuclei_get_back_what_separation_has_cut_and_stay_whole(data, stain, least):
     cut = restored = wrong = 0
     for path in sorted((data / "nuclei_dsb2018" / stain / "label").glob("*.tif"))[:60]:
         labels = tifffile.imread(path).astype(np.uint32)
@@ -105,6 +177,8 @@ def test_real_nuclei_get_back_what_separation_has_cut(data, stain, least):
         cut += is_cut.sum()
         restored += (closed == labels)[is_cut].sum()
         wrong += ((closed != labels) & (closed > 0))[is_cut].sum()
+        before, after = piece_counts(apart), piece_counts(closed)
+        assert all(after[name] <= before[name] for name in before)
     assert cut > 1000
     assert restored > least * cut
-    assert wrong < 0.005 * cut
+    assert wrong < 0.0005 * cut

@@ -5,7 +5,7 @@ from math import ceil, inf, log, sqrt
 
 import numpy as np
 
-from overtile.geometry.two_nearest import two_nearest_sum, two_nearest_sum_and_nearest
+from overtile.geometry.two_nearest import two_nearest_sum
 
 TOLERANCE = 1e-6
 """Border terms below this fraction of w_0 are set to 0."""
@@ -99,22 +99,3 @@ def separate(instances: np.ndarray, separate_px: int) -> np.ndarray:
     spacing = (1.0,) * instances.ndim
     crowded = two_nearest_sum(instances, spacing, separate_px) < np.inf
     return np.where(crowded, instances.dtype.type(0), instances)
-
-
-def close_gaps(instances: np.ndarray, border_px: int) -> np.ndarray:
-    """Let objects grow over the gaps between them: what `separate` cut away, and no more.
-
-    instances: (y, x) or (z, y, x), unsigned integers, 0 = background. Background becomes part of
-    the nearest object where the gap to the second nearest is at most border_px pixels wide: where
-    d_1 + d_2 <= border_px + 1, distances between pixel centres, in pixels (voxels) whatever their
-    edges. Where two are nearest, that one whose pixel comes first in raster order. Objects stay as
-    they are where no other is near. 0 closes nothing. A pixel depends on nothing further away than
-    border_px, as neither distance of one that is taken is larger. One that touches the nearest
-    object by a corner only may be taken without those beside it.
-    Returns the same shape and dtype.
-    """
-    if border_px == 0 or not instances.any():
-        return instances
-    spacing = (1.0,) * instances.ndim
-    _, nearest = two_nearest_sum_and_nearest(instances, spacing, border_px + 1)
-    return np.where(instances == 0, nearest, instances).astype(instances.dtype, copy=False)

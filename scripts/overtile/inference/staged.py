@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from overtile.geometry.borders import close_gaps
 from overtile.geometry.components import Census, id_dtype
 from overtile.geometry.flood import flood
+from overtile.geometry.gaps import close_gaps, halo_px
 from overtile.geometry.holes import HoleFinder, label_background
 from overtile.geometry.spans import Block, read_clipped
 from overtile.inference.class_picture import ClassPicture
@@ -147,7 +147,7 @@ class StagedObjects:
             array = work.add(lambda: dtype, Filled(array, how.max_hole_px).ids, label="holes")
         if how.border_px:
             before, ndim = array, 2 if self.shape[0] == 1 else 3
-            halo = (how.border_px,) * 3
+            halo = (halo_px(how.border_px),) * 3
 
             def close(block: Block) -> np.ndarray:
                 return compute_in_pieces(

@@ -15,7 +15,7 @@ class Segmenting:
     min_seed_px pixels or more, up to grow_px face steps far (see `geometry.flood`); what they do
     not reach becomes background. None takes the face-connected components of the class map.
     max_hole_px: holes of up to so many pixels are filled (see `geometry.holes`). border_px: gaps
-    between objects of up to so many pixels are closed (see `geometry.borders.close_gaps`).
+    between objects of up to so many pixels are closed (see `geometry.gaps.close_gaps`).
     min_object_px, min_object_um: smaller objects become background in the end; um^2 in a picture of
     one plane, um^3 in a volume.
     """
