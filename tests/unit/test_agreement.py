@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from overtile.evaluation import columns as module
 from overtile.evaluation import matching
-from overtile.evaluation import pairs as module
+from overtile.evaluation.columns import sort_keys
 from overtile.evaluation.counts import Agreement
-from overtile.evaluation.pairs import Pairs, count_pairs, merged, sort_keys
+from overtile.evaluation.pairs import Pairs, count_pairs, merged
 from overtile.evaluation.scores import all_scores
 from overtile.geometry.components import IGNORE
 from overtile.geometry.spans import plan_blocks
@@ -19,6 +20,7 @@ NAMES = ["background", "a", "b", "c"]
 IDS = {
     "small": [0, 1, 2, 3, 4],
     "32 bits": [0, 1, 255, 256, 2**32 - 1],
+    "62 bits": [0, 1, 2**31, 2**62 - 2, 2**62 - 1],
     "64 bits": [0, 1, 2**32, 2**63, LARGEST - 1, LARGEST],
 }
 

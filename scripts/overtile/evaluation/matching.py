@@ -4,7 +4,8 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from overtile.evaluation.pairs import AT_ONCE, Pairs, Totals, sort_keys
+from overtile.evaluation.columns import AT_ONCE, Totals, sort_keys
+from overtile.evaluation.pairs import Pairs
 
 
 def count_matches(pairs: Pairs, iou_threshold: float) -> tuple[int, int, int]:

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from overtile.evaluation.pairs import Pairs, Totals
+from overtile.evaluation.columns import Totals
+from overtile.evaluation.pairs import Pairs
 
 
 def partition_scores(pairs: Pairs) -> dict:
