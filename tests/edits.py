@@ -52,7 +52,7 @@ WITHOUT_EFFECT: dict[str, list[Callable[[Path], None]]] = {
     "a family of networks is added": [
         add(
             f"{LIBRARY}/networks/segnet.py",
-            '"""SegNet."""\n\nfrom overtile.networks.unet import UNet\n\n\nclass SegNet(UNet): ...\n',
+            '"""SegNet."""\n\nfrom overtile.networks.unet import UNet\n\nclass SegNet(UNet): ...\n',
         ),
     ],
     "a loss is added": [

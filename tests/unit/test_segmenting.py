@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from overtile.errors import InputError
 from overtile.geometry import components
-from overtile.inference import staged
+from overtile.inference import stages
 from overtile.inference.segment import least_object_px, write_segmentation
 from overtile.settings.segmentation import Segmenting
 from overtile.stores import labels as label_stores
@@ -297,7 +297,7 @@ def count_calls(patch, module, name, killed_after=None):
 
 
 ALL = Segmenting(0.4, 0.6, 2, 3, 4, 2, 3)
-STAGES = [(staged, "flood"), (staged, "label_background"), (staged, "close_gaps")]
+STAGES = [(stages, "flood"), (stages, "label_background"), (stages, "close_gaps")]
 
 
 def files(folder):
@@ -377,7 +377,7 @@ def test_a_finished_store_is_made_again_without_computing(tmp_path, monkeypatch,
     before = files(tmp_path / "s")
     (tmp_path / "s" / ROOT).unlink()
     stitched = count_calls(monkeypatch, label_stores, "Stitcher")
-    flooded = count_calls(monkeypatch, staged, "flood")
+    flooded = count_calls(monkeypatch, stages, "flood")
     write_segmentation(probabilities, tmp_path / "s", "k", how)
     assert files(tmp_path / "s") == before
     assert stitched == flooded == []
@@ -388,7 +388,7 @@ def test_another_key_leaves_nothing_of_the_stages_of_a_killed_job(tmp_path, monk
     probabilities = stored(wide_picture(), tmp_path / "p")
     for number, how in enumerate([ALL, Segmenting(border_px=2), Segmenting()]):
         with monkeypatch.context() as patch:
-            count_calls(patch, staged, "close_gaps", 3)
+            count_calls(patch, stages, "close_gaps", 3)
             with pytest.raises(KilledError):
                 write_segmentation(probabilities, tmp_path / "two" / "s", "killed", ALL)
         write_segmentation(probabilities, tmp_path / "two" / "s", f"key {number}", how)

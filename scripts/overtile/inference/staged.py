@@ -11,14 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from overtile.geometry.components import Census, id_dtype
-from overtile.geometry.flood import flood
-from overtile.geometry.gaps import close_gaps, halo_px
-from overtile.geometry.holes import HoleFinder, label_background
-from overtile.geometry.spans import Block, read_clipped
+from overtile.geometry.spans import Block
 from overtile.inference.class_picture import ClassPicture
+from overtile.registry import Registry
 from overtile.settings.segmentation import Segmenting
 from overtile.stores.labels import Components
-from overtile.stores.pieces import assemble, compute_in_pieces, pieces, whole
+from overtile.stores.pieces import assemble, pieces, whole
 from overtile.stores.undamaged import Checked
 from overtile.stores.work import WorkStore
 
@@ -40,57 +38,14 @@ class Seeds:
         return assemble(block, self._picture.shape[0] == 1, read, np.uint8)
 
 
-class Flooded:
-    """Ids after seeds have flooded their surroundings."""
-
-    def __init__(self, seeds: Checked, picture: ClassPicture, grow_px: int):
-        self._seeds, self._picture, self._grow_px = seeds, picture, grow_px
-        self.shape = picture.shape
-
-    def ids(self, block: Block) -> np.ndarray:
-        """Ids of a block of any size."""
-        return assemble(block, self.shape[0] == 1, self._flood, self._seeds.dtype)
-
-    def _flood(self, piece: Block) -> np.ndarray:
-        halo = (self._grow_px,) * 3
-        seeds, inner = read_clipped(self._seeds, piece, halo)
-        if not seeds.any():
-            return seeds[inner]
-        probabilities, _ = read_clipped(self._picture, piece, halo)
-        classes = self._picture.classes_of(probabilities)
-        foreground = self._picture.foreground_of(probabilities)
-        return flood(foreground, classes, seeds, self._grow_px)[inner]
-
-
-class Filled:
-    """Ids after holes have been given to the objects around them."""
-
-    def __init__(self, before: Checked, max_hole_px: int):
-        self._before, self._max_hole_px = before, max_hole_px
-        self.shape = before.shape
-
-    @cached_property
-    def _owners(self) -> dict[tuple[int, ...], np.ndarray]:
-        finder = HoleFinder(self.shape, self._max_hole_px)
-        for piece in pieces(whole(self.shape), self.shape[0] == 1):
-            finder.add(piece, self._read(piece))
-        return finder.owners()
-
-    def _read(self, piece: Block) -> np.ndarray:
-        """The ids of a piece and of one more pixel at its far sides."""
-        return self._before[
-            tuple(slice(a, b + 1) for a, b in zip(piece.start, piece.stop, strict=True))
-        ]
-
-    def ids(self, block: Block) -> np.ndarray:
-        """Ids of a block of any size."""
-
-        def fill(piece: Block) -> np.ndarray:
-            ids = self._read(piece)
-            owners = self._owners[piece.index].astype(ids.dtype)
-            return (ids + owners[label_background(ids)])[tuple(slice(n) for n in piece.shape)]
-
-        return assemble(block, self.shape[0] == 1, fill, self._before.dtype)
+STAGES = Registry(
+    {
+        "flood": "overtile.inference.stages:Flooded",
+        "holes": "overtile.inference.stages:Filled",
+        "gaps": "overtile.inference.stages:Closed",
+    }
+)
+"""By name: what makes of the ids before, the picture and the settings the ids of any block."""
 
 
 class StagedObjects:
@@ -139,23 +94,10 @@ class StagedObjects:
 
     def _grown(self, work: WorkStore, array: Checked) -> Checked:
         """The last stage."""
-        how, dtype = self._how, array.dtype
-        if how.seed_threshold is not None:
-            flooded = Flooded(array, self._picture, how.grow_px)
-            array = work.add(lambda: dtype, flooded.ids, label="flood")
-        if how.max_hole_px:
-            array = work.add(lambda: dtype, Filled(array, how.max_hole_px).ids, label="holes")
-        if how.border_px:
-            before, ndim = array, 2 if self.shape[0] == 1 else 3
-            halo = (halo_px(how.border_px),) * 3
-
-            def close(block: Block) -> np.ndarray:
-                return compute_in_pieces(
-                    *(before, block, halo, ndim),
-                    *(lambda ids: close_gaps(ids, how.border_px), dtype),
-                )
-
-            array = work.add(lambda: dtype, close, label="borders")
+        dtype = array.dtype
+        for name in self._how.stages:
+            stage = STAGES.load(name)(array, self._picture, self._how)
+            array = work.add(lambda: dtype, stage.ids, label=name)
         return array
 
     def _classes_by_id(self, first: Checked, count: int) -> np.ndarray:
