@@ -73,7 +73,18 @@ def add_effort(folder: Path, **facts: object) -> None:
 
 
 def read_effort(folder: Path) -> dict:
-    """What it took to make a folder; empty if that is not known: no work is refused for it."""
+    """What it took to make a folder; empty if that is not known: no work is refused for it.
+
+    `runs` is a list of mappings and `seconds` a number, or they are not there.
+    """
+    known = None
     with suppress(InputError):
-        return read_json(folder / EFFORT)
-    return {}
+        known = read_json(folder / EFFORT)
+    if not isinstance(known, dict):
+        return {}
+    runs, seconds = known.get("runs", []), known.get("seconds", 0.0)
+    if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
+        del known["runs"]
+    if not isinstance(seconds, int | float):
+        del known["seconds"]
+    return known
