@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
+from overtile.settings.model import Augmentation
 from overtile.training.augment import (
-    Augmentation,
     change_intensity,
     elastic_field,
     linear_map,

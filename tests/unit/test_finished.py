@@ -16,7 +16,7 @@ from overtile.training.checkpoint import POINTER, Origin, read_checkpoint
 from overtile.training.finished import complete, find_finished, keys_of, refuse_other_plan
 from overtile.training.loop import train_fold
 from overtile.training.results import BEST, DONE, HISTORY, LAST, rank
-from tests.unit.tiny import Held, discs, plan_of
+from tests.unit.tiny import Held, discs, one_thread, plan_of  # noqa: F401
 
 PLAN = plan_of(epochs=3)
 FILES = (BEST, LAST, HISTORY, DONE)
@@ -87,7 +87,7 @@ def damages(path: Path):
     """Removed, cut short, or one byte changed, at many places."""
     content = path.read_bytes()
     yield None
-    for n in range(0, len(content), max(1, len(content) // 40)):
+    for n in range(0, len(content), max(1, len(content) // 6)):
         yield content[:n]
         yield content[:n] + bytes([content[n] ^ 1 << n % 7]) + content[n + 1 :]
 

@@ -26,19 +26,10 @@ from overtile.training.loop import (
 from overtile.training.losses import loss_of
 from overtile.training.results import BEST, HISTORY, LAST
 from overtile.training.samples import Tile, validation_tiles
-from tests.unit.tiny import discs, plan_of, slide_of
+from tests.unit.tiny import discs, one_thread, plan_of, slide_of  # noqa: F401
 
 CPU = Device(torch.device("cpu"), "fp32", 1)
 ORIGIN = Origin("key", "code", "cpu", "fp32")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Threads that wait for one another are slower than one on a machine with other work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def batch_of(plan, seed=0, weight=1.0) -> Tile:

@@ -3,11 +3,23 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pytest
+import torch
 
 from overtile.networks.architecture import Architecture, choose_levels
 from overtile.planning.plan import Fold, Plan, Weights
 from overtile.settings.model import Augmentation
 from overtile.training.samples import Slide
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Threads that wait for one another are slower than one on a machine with other work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
 
 NOTHING = Augmentation(0.0, 0.0, False, 0.0, 0.0, 0.0)
 

@@ -79,8 +79,8 @@ class TileSampler:
 
     def __init__(self, slides: Sequence[Slide], plan: Plan, fold: int):
         self._slides = slides
-        self._input = tuple(plan.tile_input_px)
-        self._output = tuple(plan.tile_output_px)
+        self._input = plan.tile_input_px
+        self._output = plan.tile_output_px
         self._spacing = plan.spacing
         self._augmentation = plan.augmentation
         self._batch = plan.batch_tiles
@@ -156,7 +156,7 @@ def validation_tiles(slides: Sequence[Slide], plan: Plan) -> Iterator[Tile]:
 
     At most the plan's `validation_tiles` over all slides; pixels beyond a slide's end weigh 0.
     """
-    output = tuple(plan.tile_output_px)
+    output = plan.tile_output_px
     every = [(slide, corner) for slide in slides for corner in _corners(slide.image.shape, output)]
     count = min(plan.validation_tiles, len(every))
     for number in np.unique(np.linspace(0, len(every) - 1, count).astype(int)):
@@ -164,7 +164,7 @@ def validation_tiles(slides: Sequence[Slide], plan: Plan) -> Iterator[Tile]:
 
 
 def _validation_tile(slide: Slide, corner: tuple[int, int, int], plan: Plan) -> Tile:
-    output = tuple(plan.tile_output_px)
+    output = plan.tile_output_px
     ndim = len(output)
     offsets = [
         np.arange(n) - (n - m) // 2 + c
