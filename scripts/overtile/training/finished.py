@@ -1,7 +1,9 @@
 """A finished model is an input: recognised by what it was trained from, whatever code did it."""
 
+import re
 import sys
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,7 +94,7 @@ def complete(folder: Path) -> None:
     done = folder / DONE
     if is_whole:
         settle(folder, state.fold, state, ())
-    elif not settle(folder, _fold_of(done), state, {digest_file(done)}):
+    elif not settle(folder, _fold_of(folder), state, {digest_file(done)}):
         raise InputError(
             f"{folder / BEST}: this file or another one of the fold is lost or was changed since "
             f"training, and there is no copy; delete {done} and run scripts/train.py again"
@@ -112,9 +114,15 @@ def refuse_other_plan(folder: Path, plan_path: Path, plan: str) -> None:
         )
 
 
-def _fold_of(done: Path) -> int:
-    """The number of a fold."""
-    try:
-        return int(read_json(done)["fold"])
-    except (KeyError, TypeError, ValueError):
-        raise InputError(f"{done}: damaged; delete it and run scripts/train.py again") from None
+def _fold_of(folder: Path) -> int:
+    """The number of a finished fold, by its `fold.json`; its folder may have it as a name."""
+    done = folder / DONE
+    if not done.is_file():
+        raise InputError(f"{done}: no such file; run scripts/train.py for this fold first")
+    with suppress(InputError):
+        known = read_json(done)
+        fold = known.get("fold") if isinstance(known, dict) else None
+        name = folder.resolve().name
+        if isinstance(fold, int) and (name == f"fold{fold}" or not re.fullmatch(r"fold\d+", name)):
+            return fold
+    raise InputError(f"{done}: damaged; delete it and run scripts/train.py again")
