@@ -97,6 +97,17 @@ def test_a_changed_package_is_not_taken_over(step, packaged, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
+def test_a_package_of_other_classes_is_not_taken_over(step, done, packaged, tmp_path):
+    source, target = packaged / "package", tmp_path / "package"
+    flags = ("--adopt", source, "--package", target, "--plan", tmp_path / "plan.yaml")
+    result = step("package", *flags, "--classes", "membrane", "nucleus")
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+    assert "tells apart membrane, cell; wanted: membrane, nucleus; " in result.stderr
+    assert not target.exists()
+    done("package", *flags, "--classes", "cell", "membrane")
+    assert read_package(target).plan.classes == ("membrane", "cell")
+
+
 def test_a_package_is_not_taken_over_to_itself(step, packaged, tmp_path):
     source = shutil.copytree(packaged / "package", tmp_path / "source")
     result = step("package", "--adopt", source, "--package", source, "--plan", tmp_path / "p.yaml")

@@ -404,6 +404,15 @@ def test_models_of_another_kind_are_not_averaged(make):
             Predictor([one, package], CPU)
 
 
+def test_models_with_the_same_classes_in_another_order_are_not_averaged_by_number(make):
+    (one, _), (other, _) = (make(architecture(), seed=seed) for seed in (0, 1))
+    plan = yaml.safe_load((other / "plan.yaml").read_text())
+    plan["classes"] = plan["classes"][::-1]
+    (other / "plan.yaml").write_text(yaml.safe_dump(plan))
+    with pytest.raises(InputError, match="package1: differs in network or classes from"):
+        Predictor([one, other], CPU)
+
+
 @pytest.mark.parametrize(("norm", "is_refused"), [("instance", True), ("batch", False)])
 def test_models_blended_in_other_tiles_are_not_averaged(make, norm, is_refused):
     (one, _), (other, _) = (make(architecture(norm=norm), seed=seed) for seed in (0, 1))

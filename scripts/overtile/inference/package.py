@@ -1,5 +1,6 @@
 """A model folder: all that prediction needs, loadable without executing anything."""
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -133,6 +134,12 @@ def _folder_of(package: Path) -> Path:
 
 def _check_members(members: Members, where: str) -> None:
     names = [member.file for member in members.members]
+    for member in members.members:
+        if not re.fullmatch("[0-9a-f]{64}", member.sha256):
+            raise InputError(
+                f"{where}: sha256 is {shown(member.sha256)}; allowed: 64 hexadecimal digits; "
+                "package the model again"
+            )
     if not names:
         raise InputError(f"{where}: members is empty; package the model again")
     check_names("members", names, where)
