@@ -100,61 +100,121 @@ MUTATIONS = (
         "np.arange(n) - (n - m) // 2 + c",
         "np.arange(n) - (n - m) // 2 + c + 1",
     ),
-    samples("validation looks at the first tiles only", "np.linspace(0, len(every) - 1, count)", "np.arange(count)"),
+    samples(
+        "validation looks at the first tiles only",
+        "np.linspace(0, len(every) - 1, count)",
+        "np.arange(count)",
+    ),
     samples("intensities are not changed", "image = change_intensity(", "change_intensity("),
     # Random changes.
     augment("turns one way only", "rng.uniform(-1, 1) *", "rng.uniform(0, 1) *"),
     augment("a turn that is a shear", "[np.sin(angle), np.cos(angle)]]", "[0, np.cos(angle)]]"),
-    augment("displacements half as long", "field *= np.reshape(sigma_px,", "field *= 0.5 * np.reshape(sigma_px,"),
+    augment(
+        "displacements half as long",
+        "field *= np.reshape(sigma_px,",
+        "field *= 0.5 * np.reshape(sigma_px,",
+    ),
     augment("splines of another kind", 'bc_type="natural"', 'bc_type="not-a-knot"'),
     augment("anisotropic pixels forgotten", "axes=1) / edges", "axes=1)"),
     augment("displacements too long along coarse axes", "min(spacing) / s for", "1 for"),
-    augment("one contrast for all channels", "contrast * rng.uniform(-1, 1, channels)", "contrast * rng.uniform(-1, 1)"),
+    augment(
+        "one contrast for all channels",
+        "contrast * rng.uniform(-1, 1, channels)",
+        "contrast * rng.uniform(-1, 1)",
+    ),
     augment("no contrast", "contrast = 1 + augmentation.contrast", "contrast = 1 + 0"),
-    augment("brightness up only", "augmentation.brightness * rng.uniform(-1, 1", "augmentation.brightness * rng.uniform(0, 1"),
+    augment(
+        "brightness up only",
+        "augmentation.brightness * rng.uniform(-1, 1",
+        "augmentation.brightness * rng.uniform(0, 1",
+    ),
     # Steps, epochs, validation.
     loop("another exponent of the decay", "DECAY = 0.9", "DECAY = 1.0"),
     loop("dropout the same in every step", "fold * 10_000_019 + step", "fold * 10_000_019"),
     loop("gradients add up", "optimiser.zero_grad(set_to_none=True)", "pass"),
     loop("validation with dropout", "network.eval()", "network.train()"),
-    loop("the worst epoch is kept", "max(history, key=rank) is row", "min(history, key=rank) is row"),
+    loop(
+        "the worst epoch is kept", "max(history, key=rank) is row", "min(history, key=rank) is row"
+    ),
     loop("the best network follows the last", ".cpu().clone() for", ".cpu() for"),
-    loop("pixels that weigh 0 are validated", "counts = tile.weights > 0", "counts = tile.weights >= 0"),
-    loop("confusion the wrong way round", "(len(plan.classes),) * 2, dtype=np.int64)", "(len(plan.classes),) * 2, dtype=np.int64) + 1"),
+    loop(
+        "pixels that weigh 0 are validated",
+        "counts = tile.weights > 0",
+        "counts = tile.weights >= 0",
+    ),
+    loop(
+        "confusion begins at 1",
+        "(len(plan.classes),) * 2, dtype=np.int64)",
+        "(len(plan.classes),) * 2, dtype=np.int64) + 1",
+    ),
     loop("order of slides matters", "for name in sorted(names)]", "for name in names]"),
-    loop("folds begin alike", "torch.manual_seed(plan.seed + fold)", "torch.manual_seed(plan.seed)"),
+    loop(
+        "folds begin alike", "torch.manual_seed(plan.seed + fold)", "torch.manual_seed(plan.seed)"
+    ),
     losses("cross-entropy without weights", "weights * cross_entropy(", "cross_entropy("),
     losses("mean over all pixels", "(weights > 0).sum().clamp(min=1)", "weights.numel()"),
     losses("the background in soft Dice", "(total + 1))[1:].mean()", "(total + 1)).mean()"),
-    losses("ignored pixels in soft Dice", "logits.softmax(dim=1) * counts", "logits.softmax(dim=1)"),
-    losses("never a Dice term", 'if name == "cross_entropy_dice" else loss', "if name is None else loss"),
+    losses(
+        "ignored pixels in soft Dice", "logits.softmax(dim=1) * counts", "logits.softmax(dim=1)"
+    ),
+    losses(
+        "never a Dice term",
+        'if name == "cross_entropy_dice" else loss',
+        "if name is None else loss",
+    ),
     dice("the background in Dice", "in values[1:] if", "in values if"),
     # Networks.
-    network("skip connections cropped at the corner", "skip.narrow(axis, lost // 2,", "skip.narrow(axis, 0,"),
+    network(
+        "skip connections cropped at the corner",
+        "skip.narrow(axis, lost // 2,",
+        "skip.narrow(axis, 0,",
+    ),
     network("half of He's variance", "std=(2 / incoming) ** 0.5", "std=(1 / incoming) ** 0.5"),
-    network("taps of up-convolutions counted", "incoming = module.in_channels  #", "incoming = module.weight[0].numel()  #"),
-    network("dropout everywhere", "drops = [0.0] * (len(a.pools) - 1) +", "drops = [a.dropout] * (len(a.pools) - 1) +"),
+    network(
+        "taps of up-convolutions counted",
+        "incoming = module.in_channels  #",
+        "incoming = module.weight[0].numel()  #",
+    ),
+    network(
+        "dropout everywhere",
+        "drops = [0.0] * (len(a.pools) - 1) +",
+        "drops = [a.dropout] * (len(a.pools) - 1) +",
+    ),
     network("the mean over boxes", ".amax(axis + 1)", ".mean(axis + 1)"),
-    network("skip and map in the other order", "torch.cat([_crop(skips.pop(), x), x], dim=1)", "torch.cat([x, _crop(skips.pop(), x)], dim=1)"),
+    network(
+        "skip and map in the other order",
+        "torch.cat([_crop(skips.pop(), x), x], dim=1)",
+        "torch.cat([x, _crop(skips.pop(), x)], dim=1)",
+    ),
     architecture("channels do not double", "self.width * 2**level", "self.width * 1**level"),
     architecture("coarse axes pooled too early", "s < 2 * finest", "s < 3 * finest"),
     architecture("sizes of one convolution per level", "2 * (k[axis] - 1))", "1 * (k[axis] - 1))"),
-    pixels("means of the tile, not of the slide", "np.subtract(values, centre,", "np.subtract(values, np.mean(values),"),
+    pixels(
+        "means of the tile, not of the slide",
+        "np.subtract(values, centre,",
+        "np.subtract(values, np.mean(values),",
+    ),
     pixels("float32 before the mean is taken off", "dtype=np.float64)", "dtype=np.float32)"),
     # Planning.
     decisions("the mean of pixel sizes", "np.median(sizes, axis=0)", "np.mean(sizes, axis=0)"),
-    decisions("folds validate what they learn from", "if fold_of[s] != fold)", "if fold_of[s] == fold)"),
-    decisions("folds in the order of the sheet", "Fold(tuple(sorted(train)),", "Fold(tuple(train),"),
+    decisions(
+        "folds validate what they learn from", "if fold_of[s] != fold)", "if fold_of[s] == fold)"
+    ),
+    decisions(
+        "folds in the order of the sheet", "Fold(tuple(sorted(train)),", "Fold(tuple(train),"
+    ),
     decisions("tiles as long as the shortest slide", "np.max([s.shape_px", "np.min([s.shape_px"),
     decisions("another dropout", "dropout=settings.dropout", "dropout=0.5"),
     # Finished models.
     finished("any finished fold is that of these inputs", "and origin.key in keys", "and True"),
-    finished("code retrains though nobody asked", "code in (None, origin.code)", "code == origin.code"),
+    finished(
+        "code retrains though nobody asked", "code in (None, origin.code)", "code == origin.code"
+    ),
     results("a fold's last file is believed", "_sha256(done) in known", "known"),
     results("damaged weights stay", "if _read(folder / name) != content:", "if False:"),
     results("a worse epoch is the best", "return dice, -loss,", "return -dice, -loss,"),
     checkpoint("a checkpoint is believed", "digest_file(folder / name) != digest", "False"),
-)  # fmt: skip
+)
 
 
 def is_killed(mutation: Mutation, copy: Path) -> bool:
