@@ -71,8 +71,9 @@ def run(args):
     origin = find_finished(args.model, args.fold, plan.epochs, state, keys, only)
     if origin is not None:
         note_begin(args.model, origin.key, is_fresh=False)
-        with progress(plan.epochs, f"train fold {args.fold}", "epoch", plan.epochs):
-            pass
+        label = f"train fold {args.fold}"
+        with progress(plan.epochs, label=label, unit="epoch", start=plan.epochs):
+            pass  # it says that all is done
     else:
         device = choose_device(args.device, args.precision, args.threads)
         made_by = (code, device.torch.type, device.precision)

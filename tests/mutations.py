@@ -5,13 +5,19 @@ applied to a copy of the project, and the tests named with it run there. Exit co
 two survive.
 """
 
+import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+
+import pytest
+import scipy.stats  # noqa: F401
+import torch  # noqa: F401
+import zarr  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = Path("scripts", "overtile")
@@ -223,12 +229,25 @@ def is_killed(mutation: Mutation, copy: Path) -> bool:
     right = path.read_text(encoding="utf-8")
     path.write_text(right.replace(mutation.old, mutation.new), encoding="utf-8")
     tests = [f"tests/unit/test_{name}.py" for name in mutation.tests]
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n0", "-p", "no:cacheprovider", *tests]
-    result = subprocess.run(command, cwd=copy, capture_output=True, text=True)
+    # A fork of this process has torch already, which takes longer to import than most tests take.
+    process = get_context("fork").Process(target=_run_tests, args=(copy, tests))
+    process.start()
+    process.join()
     path.write_text(right, encoding="utf-8")
-    if result.returncode not in (0, 1):
-        raise SystemExit(f"{mutation.what}: the tests could not run\n{result.stdout}")
-    return result.returncode == 1
+    if process.exitcode not in (0, 1):
+        raise SystemExit(f"{mutation.what}: the tests ended with {process.exitcode}")
+    return process.exitcode == 1
+
+
+def _run_tests(copy: Path, tests: list[str]) -> None:
+    """Run tests of a copy of the project, without a word; end with pytest's exit code."""
+    os.chdir(copy)
+    sys.dont_write_bytecode = True  # a changed file of the same size and second would not be seen
+    sys.path.insert(0, str(copy))
+    with open(os.devnull, "w") as nothing:
+        for stream in (1, 2):
+            os.dup2(nothing.fileno(), stream)
+    sys.exit(int(pytest.main(["-x", "-q", "-n0", "-p", "no:cacheprovider", *tests])))
 
 
 def copy_project(folder: Path) -> Path:
