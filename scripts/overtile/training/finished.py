@@ -60,12 +60,12 @@ def find_finished(
     claims = _noted(folder)
     if state is not None and len(state.history) == epochs:
         claims.append((state.origin, ""))
-    found = {origin: content for origin, content in claims if is_of_these_inputs(origin)}
+    found = [claim for claim in claims if is_of_these_inputs(claim[0])]
     if not found:
         return None
-    own = state if state is not None and state.origin.key in {o.key for o in found} else None
-    if settle(folder, fold, own, found.values()):
-        return next(iter(found))
+    own = state if state is not None and state.origin.key in {o.key for o, _ in found} else None
+    if settle(folder, fold, own, {content for _, content in found}):
+        return found[0][0]
     print(
         f"{folder}: is a finished fold of these inputs, but its files are lost or damaged, and its "
         "checkpoint has no copy of them; it is trained again",
@@ -106,7 +106,8 @@ def refuse_other_plan(folder: Path, plan_path: Path, plan: str) -> None:
 
     plan: digest of the plan.
     """
-    known = {run["plan"] for run in read_effort(folder).get("runs", []) if "plan" in run}
+    runs = read_effort(folder).get("runs", [])
+    known = {run["plan"] for run in runs if isinstance(run.get("plan"), str)}
     if known and plan not in known:
         raise InputError(
             f"{plan_path}: is not the plan that {folder} was trained from; make it again with "
