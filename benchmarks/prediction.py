@@ -27,7 +27,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from overtile.geometry.spans import plan_blocks  # noqa: E402
 from overtile.inference.memory import BLOCKS_AT_ONCE, SHARD_SCALE, plan_tiling  # noqa: E402
-from overtile.inference.predict import Normalised  # noqa: E402
 from overtile.inference.predictor import QUANTISATION  # noqa: E402
 from overtile.inference.tiles import predict_block  # noqa: E402
 from overtile.networks.architecture import Architecture, choose_levels  # noqa: E402
@@ -37,6 +36,7 @@ from overtile.networks.device import (  # noqa: E402
     give_back_freed_memory,
 )
 from overtile.networks.fuse import ready_for_inference  # noqa: E402
+from overtile.networks.normalise import Normalised  # noqa: E402
 from overtile.networks.unet import UNet  # noqa: E402
 from overtile.stores.ngff import multiscale_attributes  # noqa: E402
 from overtile.stores.store import Store  # noqa: E402

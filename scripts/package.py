@@ -33,11 +33,16 @@ def run(args):
     from overtile.inference.package import copy_package, write_package
     from overtile.planning.reading import read_plan
     from overtile.stores.digest import digest_file
+    from overtile.training.finished import complete, refuse_other_plan
 
     if args.folds:
         if args.classes:
             raise InputError("--classes: are those of the plan with --folds; give it with --adopt")
-        write_package(read_plan(args.plan), args.folds, args.package)
+        plan = read_plan(args.plan)
+        for fold in args.folds:
+            complete(fold)
+            refuse_other_plan(fold, args.plan, digest_file(args.plan))
+        write_package(plan, args.folds, args.package)
         return {"content": digest_file(args.package / "plan.yaml")}
     source = copy_package(args.adopt, args.package, args.plan, args.classes)
     inputs = {str(source.resolve()): digest_file(source)}

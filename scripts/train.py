@@ -34,58 +34,54 @@ def build_parser():
     )
     parser.add_argument("--model", type=outputs.FOLD, required=True, help="folder of the fold")
     parser.add_argument("--fold", type=int, default=0, help="which fold of the plan")
+    parser.add_argument(
+        "--retrain-on-code-change",
+        action="store_true",
+        help="train a finished fold again if other code trained it; without it only other data, "
+        "labels or settings do that",
+    )
     cli.add_device(parser)
     return parser
 
 
 def run(args):
-    """Open the slides of the fold and train."""
+    """Open the slides of the fold and train, unless that was done."""
     from overtile.code_digest import code_digest
     from overtile.errors import InputError
     from overtile.networks.device import choose_device, say_device
     from overtile.planning.reading import read_plan
-    from overtile.stores.digest import digest_of
-    from overtile.stores.store import Store, labels_of
+    from overtile.progress import progress
+    from overtile.stores.digest import digest_file
+    from overtile.stores.effort import note_begin
+    from overtile.training.checkpoint import Origin, read_checkpoint
+    from overtile.training.finished import find_finished, keys_of
     from overtile.training.loop import train_fold
-    from overtile.training.samples import Slide
+    from overtile.training.samples import open_slides
 
-    plan = read_plan(args.plan)
+    plan, code = read_plan(args.plan), code_digest(__file__)
     if not 0 <= args.fold < len(plan.folds):
         raise InputError(f"--fold: is {args.fold}; allowed: 0 to {len(plan.folds) - 1}")
-    if len(args.images) != len(args.weights):
-        raise InputError(
-            f"--weights: {len(args.weights)} maps for {len(args.images)} images; give one each"
-        )
-    images = [Store.open(path, "picture") for path in args.images]
-    slides = {}
-    for image, labels, path in zip(
-        images, labels_of(images, args.labels), args.weights, strict=True
-    ):
-        if image.name in slides:
-            raise InputError(f"--images: two slides are called {image.name}; rename one")
-        slides[image.name] = Slide.open(image, labels, Store.open(path, "weights"))
-    fold = plan.folds[args.fold]
-    missing = [name for name in fold.slides if name not in slides]
+    slides = open_slides(args.images, args.labels, args.weights)
+    missing = [name for name in plan.folds[args.fold].slides if name not in slides]
     if missing:
         raise InputError(f"--images: slides of the plan are missing: {', '.join(missing)}")
-    device = choose_device(args.device, args.precision, args.threads)
-    used = [slides[name] for name in fold.slides]
-    digests = [(s.image.digest, s.classes.digest, s.weights.digest) for s in used]
-    key = digest_of(
-        plan.identity(),
-        *(args.fold, digests, device.torch.type, device.precision, code_digest(__file__)),
-    )
-    say_device(device, args.device)
-    train_fold(
-        plan,
-        args.fold,
-        used[: len(fold.train)],
-        used[len(fold.train) :],
-        args.model,
-        key,
-        device,
-    )
-    return {"device": device.torch.type, "precision": device.precision}
+    keys = keys_of(plan, args.fold, slides)
+    state = read_checkpoint(args.model)
+    only = code if args.retrain_on_code_change else None
+    origin = find_finished(args.model, args.fold, plan.epochs, state, keys, only)
+    if origin is not None:
+        note_begin(args.model, origin.key, is_fresh=False)
+        label = f"train fold {args.fold}"
+        with progress(plan.epochs, label=label, unit="epoch", start=plan.epochs):
+            pass  # it says that all is done
+    else:
+        device = choose_device(args.device, args.precision, args.threads)
+        made_by = (code, device.torch.type, device.precision)
+        origin = Origin(keys(*made_by)[0], *made_by)
+        say_device(device, args.device)
+        ours = state if state is not None and state.origin == origin else None
+        train_fold(plan, args.fold, slides, args.model, origin, ours, device)
+    return {"device": origin.device, "precision": origin.precision, "plan": digest_file(args.plan)}
 
 
 def main(arguments=None):

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-LEFT_OUT = {"journal.jsonl", "effort.json", "checkpoint.pt", ".lock"}
+LEFT_OUT = ("journal.jsonl", "effort.json", "checkpoint*", ".lock")
 """The order in which blocks ended, when and how long runs were, and what training resumes from."""
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder by its relative path, but those of `LEFT_OUT`."""
-    files = [f for f in sorted(folder.rglob("*")) if f.is_file() and f.name not in LEFT_OUT]
+    files = [
+        f for f in sorted(folder.rglob("*")) if f.is_file() and not any(map(f.match, LEFT_OUT))
+    ]
     return {str(f.relative_to(folder)): f.read_bytes() for f in files}

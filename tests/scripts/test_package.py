@@ -2,6 +2,9 @@
 
 import json
 import shutil
+from pathlib import Path
+
+import pytest
 
 from overtile.inference.package import read_package
 from overtile.planning.reading import read_plan
@@ -21,16 +24,54 @@ def test_a_package_holds_the_best_weights_of_its_folds_and_no_code(packaged):
     assert member.sha256 == digest_file(packaged / "fold0" / "best.safetensors")
 
 
-def test_weights_that_changed_after_training_are_refused(step, packaged, planned, tmp_path):
-    fold, package = tmp_path / "fold0", tmp_path / "package"
-    shutil.copytree(packaged / "fold0", fold)
-    weights = fold / "best.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+@pytest.fixture
+def fold(packaged, tmp_path):
+    """A copy of a finished fold."""
+    return Path(shutil.copytree(packaged / "fold0", tmp_path / "fold0"))
+
+
+@pytest.mark.parametrize("change", ["one byte", "lost"])
+def test_weights_that_changed_after_training_are_written_again_from_the_checkpoint(
+    done, packaged, planned, fold, tmp_path, change
+):
+    weights, package = fold / "best.safetensors", tmp_path / "package"
+    if change == "lost":
+        weights.unlink()
+    else:
+        weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     plan = planned / "plan.yaml"
-    result = step("package", "--plan", plan, "--folds", fold, "--package", package)
+    result = done("package", "--plan", plan, "--folds", fold, "--package", package)
+    assert result.stderr == f"{weights}: was lost or damaged; written again\n"
+    for name in ("plan.yaml", "README.md", "fold0.safetensors"):
+        assert (package / name).read_bytes() == (packaged / "package" / name).read_bytes()
+
+
+def test_without_a_copy_they_are_refused_and_what_is_said_to_do_helps(
+    step, done, packaged, planned, train_command, fold, tmp_path
+):
+    weights, package = fold / "best.safetensors", tmp_path / "package"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    for path in fold.glob("checkpoint*"):
+        path.unlink()
+    command = ("--plan", planned / "plan.yaml", "--folds", fold, "--package", package)
+    result = step("package", *command)
     assert result.returncode == 1
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
-    assert "best.safetensors: changed since training; train again" in result.stderr
+    assert f"delete {fold / 'fold.json'} and run scripts/train.py again" in result.stderr
+    assert not (package / "plan.yaml").exists()
+    (fold / "fold.json").unlink()
+    assert "trained again" in done("train", *train_command(fold)).stderr
+    done("package", *command)
+    (member,) = read_package(package).members
+    assert member.sha256 == digest_file(packaged / "fold0" / "best.safetensors")
+
+
+def test_a_plan_that_changed_after_training_is_refused(step, planned, fold, tmp_path):
+    plan, package = tmp_path / "plan.yaml", tmp_path / "package"
+    plan.write_text((planned / "plan.yaml").read_text().replace("seed: 0", "seed: 1"))
+    result = step("package", "--plan", plan, "--folds", fold, "--package", package)
+    assert result.returncode == 1
+    assert "is not the plan that" in result.stderr and result.stderr.count("\n") == 1
     assert not (package / "plan.yaml").exists()
 
 

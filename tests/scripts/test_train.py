@@ -3,15 +3,23 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import pytest
 import torch
 
+from overtile.planning.reading import read_plan
 from overtile.provenance import read_runs
+from overtile.training.checkpoint import read_checkpoint, save_checkpoint
+from overtile.training.finished import keys_of
+from overtile.training.samples import open_slides
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ("fold.json", "history.tsv", "best.safetensors", "last.safetensors")
@@ -64,26 +72,97 @@ def test_without_room_for_a_checkpoint_training_ends_with_one_line(step, train_c
 
 
 def _epochs(folder: Path) -> int:
-    """Epochs in a checkpoint, which is replaced atomically."""
+    """Epochs in a checkpoint, which is replaced while this reads it."""
     try:
-        return len(torch.load(folder / "checkpoint.pt", weights_only=True)["history"])
+        name = json.loads((folder / "checkpoint.json").read_text())["file"]
+        return len(torch.load(folder / name, weights_only=True)["history"])
     except FileNotFoundError:
         return 0
 
 
-def test_a_finished_training_is_not_done_again(packaged, train_command, done, tmp_path):
-    folder = packaged / "fold0"
-    before = os.stat(folder / "checkpoint.pt").st_mtime_ns
-    done("train", *train_command(folder))
-    assert os.stat(folder / "checkpoint.pt").st_mtime_ns == before
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in RESULTS}
 
 
-def test_a_damaged_checkpoint_counts_as_none(packaged, train_command, done, tmp_path):
+@pytest.fixture
+def fold(packaged, tmp_path) -> Path:
+    """A copy of a finished fold."""
+    return Path(shutil.copytree(packaged / "fold0", tmp_path / "fold0"))
+
+
+def test_a_finished_training_is_not_done_again(fold, packaged, train_command, done):
+    kept = [path for path in fold.iterdir() if path.name not in ("fold.json", "effort.json")]
+    before = [os.stat(path).st_mtime_ns for path in kept]
+    (fold / "fold.json").unlink()  # as Snakemake does
+    result = done("train", *train_command(fold))
+    assert "4/4 epochs were done already" in result.stderr
+    assert [os.stat(path).st_mtime_ns for path in kept] == before
+    assert bytes_of(fold) == bytes_of(packaged / "fold0")
+    first, again = read_runs(fold)
+    assert first["device"] == again["device"] == "cpu"
+
+
+def test_changed_code_trains_a_finished_fold_again_only_where_that_is_asked_for(
+    fold, packaged, train_command, step
+):
+    effort = json.loads((fold / "effort.json").read_text())
+    (run,) = effort["runs"]
+    state = read_checkpoint(fold)
+    # As other code would have left it: its digest in the key, in the record and in the checkpoint.
+    keys = keys_that_count(packaged, train_command, run)
+    origin = replace(
+        state.origin, key=keys("othercode", "cpu", run["precision"])[0], code="othercode"
+    )
+    save_checkpoint(fold, replace(state, origin=origin))
+    effort["runs"] = [{**run, "key": origin.key, "code": "othercode"}]
+    (fold / "effort.json").write_text(json.dumps(effort))
+    assert "done already" in step("train", *train_command(fold)).stderr
+    again = step("train", *train_command(fold), "--retrain-on-code-change")
+    assert again.returncode == 0 and "done already" not in again.stderr
+    assert bytes_of(fold) == bytes_of(packaged / "fold0")
+    assert [one["code"] for one in read_runs(fold)] == [run["code"]]
+
+
+def keys_that_count(packaged, train_command, run):
+    """The keys of the fold, worked out again from the flags; the recorded one is among them."""
+    flags = build_parser(train_command(packaged / "fold0"))
+    slides = open_slides(flags.images, None, flags.weights)
+    keys = keys_of(read_plan(flags.plan), 0, slides)
+    assert run["key"] in keys(run["code"], run["device"], run["precision"])
+    return keys
+
+
+def build_parser(arguments):
+    """The flags of train.py."""
+    spec = spec_from_file_location("train", ROOT / "scripts" / "train.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.build_parser().parse_args(list(map(str, arguments)))
+
+
+@pytest.mark.parametrize("name", [*RESULTS, "effort.json", "checkpoint.json", "state"])
+def test_a_damaged_file_of_a_finished_fold_is_written_again(
+    name, fold, packaged, train_command, step
+):
+    if name == "state":
+        name = next(path.name for path in fold.glob("checkpoint-*.pt"))
+    content = (fold / name).read_bytes()
+    middle = len(content) // 2
+    (fold / name).write_bytes(
+        content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    )
+    result = step("train", *train_command(fold))
+    assert result.returncode == 0, result.stderr
+    assert bytes_of(fold) == bytes_of(packaged / "fold0")
+
+
+def test_a_damaged_checkpoint_counts_as_none(packaged, train_command, step, tmp_path):
     folder = tmp_path / "fold0"
     folder.mkdir()
-    (folder / "checkpoint.pt").write_bytes(b"half a file")
-    done("train", *train_command(folder))
-    assert (folder / "fold.json").read_bytes() == (packaged / "fold0" / "fold.json").read_bytes()
+    (folder / "checkpoint.json").write_text('{"file": "checkpoint-0123456789abcdef.pt"}')
+    result = step("train", *train_command(folder))
+    assert "checkpoint.json: its checkpoint is damaged and not used" in result.stderr
+    assert bytes_of(folder) == bytes_of(packaged / "fold0")
 
 
 def test_a_gpu_that_is_not_there_is_an_error_at_once(step, train_command, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from overtile.networks.architecture import Architecture, choose_levels
-from overtile.networks.unet import NORM, UNet
+from overtile.networks.unet import CONV, NORM, UP, BlockMax, UNet, _crop
 from overtile.settings.checks import read_record, to_plain
 from overtile.settings.ranges import NORMS
 
@@ -116,3 +116,74 @@ def test_dropout_sits_at_the_end_of_the_contracting_path_only():
     drops = [any(isinstance(m, torch.nn.Dropout) for m in block) for block in network.down]
     assert drops == [False, False, True, True]
     assert not any(isinstance(m, torch.nn.Dropout) for m in network.up.modules())
+
+
+def test_channels_double_with_each_level_and_are_halved_on_the_way_back():
+    network = UNet(architecture(depth=3, width=4))
+    assert [block[0].in_channels for block in network.down] == [1, 4, 8, 16]
+    assert [block[0].out_channels for block in network.down] == [4, 8, 16, 32]
+    assert [(g[0].in_channels, g[0].out_channels) for g in network.grow] == [
+        (8, 4),
+        (16, 8),
+        (32, 16),
+    ]
+    assert [block[0].in_channels for block in network.up] == [8, 16, 32]  # with the skip connection
+    assert [block[0].out_channels for block in network.up] == [4, 8, 16]
+    assert (network.head.in_channels, network.head.out_channels) == (4, 2)
+
+
+def test_convolutions_are_valid_3_by_3_pools_2_by_2_and_the_head_1_by_1():
+    network = UNet(architecture(depth=2, width=2))
+    for layers in (*network.down, *network.up):
+        convolutions = [layer for layer in layers if isinstance(layer, CONV[2])]
+        assert [layer.kernel_size for layer in convolutions] == [(3, 3), (3, 3)]
+        assert all(layer.padding == (0, 0) and layer.stride == (1, 1) for layer in convolutions)
+    assert [pool.kernel_size for pool in network.pool] == [(2, 2), (2, 2)]
+    assert all(g[0].kernel_size == g[0].stride == (2, 2) for g in network.grow)
+    assert network.head.kernel_size == (1, 1)
+
+
+@pytest.mark.parametrize("factors", [(1, 2, 2), (2, 2, 2), (2, 1, 3)])
+def test_the_maximum_over_boxes_is_that_of_max_pooling_and_so_is_its_gradient(factors):
+    shape = [2 * f for f in factors]
+    x = torch.randn(2, 3, *shape, generator=torch.Generator().manual_seed(0))
+    one, other = x.clone().requires_grad_(), x.clone().requires_grad_()
+    pooled, wanted = BlockMax(factors)(one), torch.nn.MaxPool3d(factors)(other)
+    assert torch.equal(pooled, wanted)
+    (pooled**2).sum().backward()
+    (wanted**2).sum().backward()
+    assert torch.equal(one.grad, other.grad)
+
+
+def test_a_skip_connection_is_cropped_to_its_centre():
+    skip = torch.arange(48.0).reshape(1, 1, 6, 8)
+    cropped = _crop(skip, torch.zeros(1, 5, 2, 4))
+    assert torch.equal(cropped, skip[:, :, 2:4, 2:6])
+
+
+def test_a_forward_pass_is_that_of_its_layers_one_by_one():
+    torch.manual_seed(0)
+    a = architecture(depth=1, width=3, norm="batch", dropout=0.0)
+    network = UNet(a).eval()
+    source, _ = a.sizes_for((8, 8))
+    x = torch.randn(1, 1, *source)
+    with torch.inference_mode():
+        skip = network.down[0](x)
+        up = network.grow[0](network.down[1](torch.nn.functional.max_pool2d(skip, 2)))
+        lost = (skip.shape[2] - up.shape[2]) // 2
+        joined = torch.cat([skip[:, :, lost:-lost, lost:-lost], up], dim=1)
+        assert torch.allclose(network(x), network.head(network.up[0](joined)))
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_all_layers_begin_with_he_initialisation_by_their_incoming_connections(ndim):
+    torch.manual_seed(0)
+    for layer in UNet(architecture(ndim, 2, 16)).modules():
+        if isinstance(layer, (CONV[ndim], UP[ndim])):
+            taps = (
+                1 if isinstance(layer, UP[ndim]) else torch.tensor(layer.kernel_size).prod().item()
+            )
+            wanted = (2 / (layer.in_channels * taps)) ** 0.5
+            tolerance = 5 / layer.weight.numel() ** 0.5
+            assert layer.weight.std().item() == pytest.approx(wanted, rel=tolerance)
+            assert abs(layer.weight.mean().item()) < tolerance * wanted

@@ -187,7 +187,7 @@ def killed(make_project, data):
 
 def test_steps_killed_in_the_middle_leave_the_same_bytes_in_the_end(killed, first_run):
     results = killed.archive / "results"
-    kill_step(killed, "train.py", results / "models" / "tiny" / "fold0" / "checkpoint.pt")
+    kill_step(killed, "train.py", results / "models" / "tiny" / "fold0" / "checkpoint.json")
     assert not (results / "models" / "tiny" / "fold0" / "fold.json").exists()
     journal = results / "probabilities" / "tiny" / "n3.ome.zarr" / "journal.jsonl"
     kill_step(killed, "predict.py", journal)

@@ -18,7 +18,7 @@ from overtile.inference.resampled import Resampled, Scaling, bring_back
 from overtile.inference.seams import seam_score
 from overtile.inference.tiles import predict_block, tile_grid
 from overtile.networks.device import Device, give_back_freed_memory
-from overtile.networks.normalise import normalise
+from overtile.networks.normalise import Normalised
 from overtile.settings.prediction import Wanted
 from overtile.stores.digest import digest_of
 from overtile.stores.ngff import multiscale_attributes
@@ -31,20 +31,6 @@ AXES = ("c", "z", "y", "x")
 
 NOT_SEEN = 255
 """In all channels, which are neither all sure nor of such a class: of tiles not looked at."""
-
-
-class Normalised:
-    """A slide's pixels, (c, z, y, x) float32, normalised when read.
-
-    array: of the slide, or a view of it at another pixel size. mean, std: one per channel.
-    """
-
-    def __init__(self, array, mean: list[float], std: list[float]):
-        self._array, self._mean, self._std = array, mean, std
-        self.shape = array.shape
-
-    def __getitem__(self, index: tuple) -> np.ndarray:
-        return normalise(self._array[index], self._mean, self._std)
 
 
 @dataclass(frozen=True)

@@ -17,3 +17,18 @@ def normalise(pixels: np.ndarray, mean: Sequence[float], std: Sequence[float]) -
         exact /= spread or 1.0
         normalised[channel] = exact
     return normalised
+
+
+class Normalised:
+    """A slide's pixels, (c, z, y, x) float32, normalised when read: what a network sees.
+
+    array: of the slide, or a view of it at another pixel size. mean, std: one per channel. Training
+    and prediction read pixels through this class alone, so that both see the same.
+    """
+
+    def __init__(self, array, mean: Sequence[float], std: Sequence[float]):
+        self._array, self._mean, self._std = array, mean, std
+        self.shape = array.shape
+
+    def __getitem__(self, index: tuple) -> np.ndarray:
+        return normalise(self._array[index], self._mean, self._std)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from overtile.errors import InputError
 from overtile.networks.architecture import Architecture
@@ -12,11 +12,15 @@ from overtile.networks.unet import UNet
 from overtile.stores.files import replace_when_done
 
 
+def pack_weights(tensors: dict[str, torch.Tensor]) -> bytes:
+    """A network's `state_dict` as the bytes of a safetensors file; the same bytes every time."""
+    return save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+
+
 def save_weights(path: Path, network: torch.nn.Module) -> None:
-    """Save a network's weights as safetensors, contiguous and on the processor."""
-    tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
+    """Save a network's weights as safetensors."""
     with replace_when_done(path) as temporary:
-        save_file(tensors, temporary)
+        temporary.write_bytes(pack_weights(network.state_dict()))
 
 
 def load_network(path: Path, architecture: Architecture) -> UNet:

@@ -1,120 +1,119 @@
 """Train one fold: read top to bottom."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from overtile.errors import InputError
+from overtile.geometry.dice import class_dice, foreground_mean
 from overtile.networks.device import Device
 from overtile.networks.unet import CHANNELS_LAST, UNet
-from overtile.networks.weights import save_weights
 from overtile.planning.plan import Plan
 from overtile.progress import progress
-from overtile.stores.digest import digest_file
 from overtile.stores.effort import add_effort, note_begin, read_effort
-from overtile.stores.files import write_json, write_text
-from overtile.training.checkpoint import load_checkpoint, save_checkpoint
+from overtile.training.checkpoint import Origin, State, forget_checkpoint, save_checkpoint
 from overtile.training.losses import loss_of
+from overtile.training.results import DONE, rank, write_results
 from overtile.training.samples import Slide, Tile, TileSampler, validation_tiles
 
-BEST, LAST, CHECKPOINT = "best.safetensors", "last.safetensors", "checkpoint.pt"
-HISTORY, DONE = "history.tsv", "fold.json"
+MOMENTUM = 0.99
+LARGEST_GRADIENT = 10.0
+DECAY = 0.9
 
 
 def train_fold(
     plan: Plan,
     fold: int,
-    train: Sequence[Slide],
-    validation: Sequence[Slide],
+    slides: dict[str, Slide],
     folder: Path,
-    key: str,
+    origin: Origin,
+    state: State | None,
     device: Device,
 ) -> None:
     """Train the network of a plan and leave its weights and learning curve in `folder`.
 
-    Every epoch ends with a checkpoint under `key`; a later call with the same key goes on from
-    there and ends with the same bytes as an undisturbed one, on the same machine. "best" is the
-    epoch of the highest mean validation Dice, or the last without validation slides.
+    slides: by name. state: of a checkpoint of this origin, to go on from; None to begin. Every
+    epoch ends with a checkpoint; a later call that goes on from it ends with the same bytes as an
+    undisturbed one, on the same machine. The best epoch is that of the highest `results.rank`.
     """
+    train, validation = (
+        [slides[name] for name in sorted(names)]
+        for names in (plan.folds[fold].train, plan.folds[fold].validation)
+    )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DONE).unlink(missing_ok=True)
-    torch.manual_seed(plan.seed + fold)
-    architecture = plan.architecture
-    network = UNet(architecture).to(device.torch, memory_format=CHANNELS_LAST[architecture.ndim])
-    optimiser = _optimiser(plan, network)
-    state = load_checkpoint(folder / CHECKPOINT, key)
+    note_begin(folder, origin.key, is_fresh=state is None)
+    network, optimiser = begin(plan, fold, device)
     history: list[dict] = []
-    if state:
-        network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
-        history = state["history"]
-    note_begin(folder, key, is_fresh=state is None)
-    sampler = TileSampler(train, plan, fold)
+    best: dict = {}
+    if state is None:
+        forget_checkpoint(folder)
+    else:
+        network.load_state_dict(state.network)
+        optimiser.load_state_dict(state.optimiser)
+        history, best = list(state.history), state.best
     first_step = len(history) * plan.steps_per_epoch
-    batches = sampler.batches(first_step, plan.epochs * plan.steps_per_epoch)
+    batches = TileSampler(train, plan, fold).batches(first_step, plan.epochs * plan.steps_per_epoch)
     with progress(
         plan.epochs, label=f"train fold {fold}", unit="epoch", start=len(history)
     ) as advance:
         for epoch in range(len(history), plan.epochs):
             began = time.monotonic()
             row = {"epoch": epoch + 1}
-            row |= _train_epoch(plan, fold, epoch, network, optimiser, batches, device)
+            row |= train_epoch(plan, fold, epoch, network, optimiser, batches, device)
             if validation:
-                row |= _validate(plan, network, validation_tiles(validation, plan), device)
+                row |= validate(plan, network, validation_tiles(validation, plan), device)
             history.append(row)
-            if _is_best(history):
-                save_weights(folder / BEST, network)
-            save_checkpoint(
-                folder / CHECKPOINT,
-                {
-                    "key": key,
-                    "network": network.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "history": history,
-                },
-            )
+            if max(history, key=rank) is row:
+                best = {name: t.detach().cpu().clone() for name, t in network.state_dict().items()}
+            rest = optimiser.state_dict() if epoch + 1 < plan.epochs else None
+            state = State(origin, fold, network.state_dict(), rest, best, history)
+            save_checkpoint(folder, state)
             _add_seconds(folder, time.monotonic() - began, device)
             advance(f"loss {row['loss']:.4f}" + _dice_note(row))
-    save_weights(folder / LAST, network)
-    write_text(folder / HISTORY, _as_table(history))
-    best = max(history, key=_rank)
-    write_json(
-        folder / DONE,
-        {
-            "fold": fold,
-            "best_epoch": best["epoch"],
-            "best": best,
-            "best_sha256": digest_file(folder / BEST),
-            "last_sha256": digest_file(folder / LAST),
-        },
-    )
+    write_results(folder, state)
 
 
-def _optimiser(plan: Plan, network: torch.nn.Module) -> torch.optim.Optimizer:
+def begin(plan: Plan, fold: int, device: Device) -> tuple[UNet, torch.optim.Optimizer]:
+    """The network of a plan before its first step, the same every time, and its optimiser.
+
+    Source: the momentum is that of Ronneberger et al. 2015, section 3, arXiv:1505.04597.
+    """
+    torch.manual_seed(plan.seed + fold)
+    layout = CHANNELS_LAST[plan.architecture.ndim]
+    network = UNet(plan.architecture).to(device.torch, memory_format=layout)
     if plan.optimiser == "sgd":
-        return torch.optim.SGD(network.parameters(), plan.learning_rate, momentum=0.99)
-    return torch.optim.Adam(network.parameters(), plan.learning_rate)
+        return network, torch.optim.SGD(network.parameters(), plan.learning_rate, MOMENTUM)
+    return network, torch.optim.Adam(network.parameters(), plan.learning_rate)
 
 
-def _train_epoch(plan, fold, epoch, network, optimiser, batches, device) -> dict:
+def learning_rate(plan: Plan, step: int) -> float:
+    """The learning rate of a step, counted from 0: polynomial decay to almost 0 at the end."""
+    return plan.learning_rate * (1 - step / (plan.epochs * plan.steps_per_epoch)) ** DECAY
+
+
+def train_epoch(
+    plan: Plan,
+    fold: int,
+    epoch: int,
+    network: UNet,
+    optimiser: torch.optim.Optimizer,
+    batches: Iterator[Tile],
+    device: Device,
+) -> dict:
+    """All steps of an epoch, counted from 0; the last learning rate and the mean loss."""
     network.train()
-    steps, total_steps = plan.steps_per_epoch, plan.epochs * plan.steps_per_epoch
     losses = []
-    for step in range(epoch * steps, (epoch + 1) * steps):
-        # Polynomial decay and dropout depend on the step alone, so that a resumed run repeats them.
-        rate = plan.learning_rate * (1 - step / total_steps) ** 0.9
+    for step in range(epoch * plan.steps_per_epoch, (epoch + 1) * plan.steps_per_epoch):
+        # Decay and dropout depend on the step alone, so that a resumed run repeats them.
+        rate = learning_rate(plan, step)
         for group in optimiser.param_groups:
             group["lr"] = rate
         torch.manual_seed(plan.seed * 1_000_003 + fold * 10_000_019 + step)
-        loss = _loss(plan, network, next(batches), device)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
-        optimiser.step()
-        losses.append(loss.item())
+        losses.append(take_step(plan, network, optimiser, next(batches), device))
         if not np.isfinite(losses[-1]):
             raise InputError(
                 f"training: the loss became {losses[-1]} in step {step}; "
@@ -123,57 +122,56 @@ def _train_epoch(plan, fold, epoch, network, optimiser, batches, device) -> dict
     return {"learning_rate": rate, "loss": float(np.mean(losses))}
 
 
-def _logits(network, tile: Tile, device: Device) -> torch.Tensor:
-    image = torch.from_numpy(tile.image).to(
-        device.torch, memory_format=CHANNELS_LAST[tile.image.ndim - 2]
-    )
+def take_step(
+    plan: Plan, network: UNet, optimiser: torch.optim.Optimizer, batch: Tile, device: Device
+) -> float:
+    """One step of the optimiser, its gradient clipped to a length of 10; the loss before it."""
+    loss, _ = _loss_and_logits(plan, network, batch, device)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
+    optimiser.step()
+    return loss.item()
+
+
+def _loss_and_logits(
+    plan: Plan, network: UNet, batch: Tile, device: Device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    layout = CHANNELS_LAST[batch.image.ndim - 2]
+    image = torch.from_numpy(batch.image).to(device.torch, memory_format=layout)
     with device.autocast():
-        return network(image).float()
-
-
-def _loss(plan, network, tile: Tile, device: Device) -> torch.Tensor:
-    target = torch.from_numpy(tile.target).to(device.torch)
-    weights = torch.from_numpy(tile.weights).to(device.torch)
-    return loss_of(plan.loss, _logits(network, tile, device), target, weights)
+        logits = network(image).float()
+    target = torch.from_numpy(batch.target).to(device.torch)
+    weights = torch.from_numpy(batch.weights).to(device.torch)
+    return loss_of(plan.loss, logits, target, weights), logits
 
 
 @torch.inference_mode()
-def _validate(plan, network, tiles, device) -> dict:
+def validate(plan: Plan, network: UNet, tiles: Iterable[Tile], device: Device) -> dict:
+    """Mean loss of some tiles, and Dice over all their pixels that count, as `geometry.dice` says.
+
+    `validation_dice` is the mean over the foreground; None for what was not measured.
+    """
     network.eval()
     losses, confusion = [], np.zeros((len(plan.classes),) * 2, dtype=np.int64)
     for tile in tiles:
-        logits = _logits(network, tile, device)
-        target = torch.from_numpy(tile.target).to(device.torch)
-        weights = torch.from_numpy(tile.weights).to(device.torch)
-        losses.append(loss_of(plan.loss, logits, target, weights).item())
+        loss, logits = _loss_and_logits(plan, network, tile, device)
+        losses.append(loss.item())
         counts = tile.weights > 0
         pairs = tile.target[counts] * len(confusion) + logits.argmax(1).cpu().numpy()[counts]
         confusion += np.bincount(pairs, minlength=confusion.size).reshape(confusion.shape)
-    total = confusion.sum(0) + confusion.sum(1)
-    dice = 2 * np.diag(confusion) / np.maximum(total, 1)
+    dice = class_dice(confusion)
     names = [f"validation_dice_{name}" for name in plan.classes]
     return {
         "validation_loss": float(np.mean(losses)),
-        "validation_dice": float(dice.mean()),
-        **dict(zip(names, dice.tolist(), strict=True)),
+        "validation_dice": foreground_mean(dice),
+        **dict(zip(names, dice, strict=True)),
     }
 
 
-def _rank(row: dict) -> tuple[float, int]:
-    return (row.get("validation_dice", 0.0), row["epoch"])
-
-
-def _is_best(history: list[dict]) -> bool:
-    return max(history, key=_rank) is history[-1]
-
-
 def _dice_note(row: dict) -> str:
-    return f", validation Dice {row['validation_dice']:.4f}" if "validation_dice" in row else ""
-
-
-def _as_table(history: list[dict]) -> str:
-    lines = ["\t".join(history[0])] + ["\t".join(repr(v) for v in r.values()) for r in history]
-    return "\n".join(lines) + "\n"
+    dice = row.get("validation_dice")
+    return "" if dice is None else f", validation Dice {dice:.4f}"
 
 
 def _add_seconds(folder: Path, seconds: float, device: Device) -> None:

@@ -4,20 +4,17 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 
 from overtile.errors import InputError
 from overtile.geometry.components import IGNORE
 from overtile.geometry.spans import read_mirrored
-from overtile.networks.normalise import normalise
+from overtile.networks.normalise import Normalised
 from overtile.planning.plan import Plan
-from overtile.stores.store import Store
-from overtile.training.augment import (
-    change_intensity,
-    resample,
-    sample_coordinates,
-)
+from overtile.stores.store import Store, labels_of
+from overtile.training.augment import change_intensity, resample, sample_coordinates
 
 AHEAD = 3
 
@@ -42,6 +39,29 @@ class Slide:
         for store in (slide.image, slide.classes, slide.weights):
             store.level(0)  # a lost shard is told now, not after hours
         return slide
+
+    @property
+    def picture(self) -> Normalised:
+        """What the network sees."""
+        return Normalised(self.image.array, self.image.mean, self.image.std)
+
+
+def open_slides(
+    images: Sequence[Path], labels: Sequence[Path] | None, weights: Sequence[Path]
+) -> dict[str, Slide]:
+    """Slides by name from their stores, in the order given; InputError, one line, if they differ.
+
+    labels: without them `labels/reference` inside each picture.
+    """
+    if len(images) != len(weights):
+        raise InputError(f"--weights: {len(weights)} maps for {len(images)} images; give one each")
+    pictures = [Store.open(path, "picture") for path in images]
+    slides: dict[str, Slide] = {}
+    for image, classes, path in zip(pictures, labels_of(pictures, labels), weights, strict=True):
+        if image.name in slides:
+            raise InputError(f"--images: two slides are called {image.name}; rename one")
+        slides[image.name] = Slide.open(image, classes, Store.open(path, "weights"))
+    return slides
 
 
 @dataclass(frozen=True)
@@ -81,7 +101,6 @@ class TileSampler:
         centre = rng.uniform(0, np.array(shape[-ndim:]) - 1)
         places = sample_coordinates(rng, centre, self._input, self._spacing, self._augmentation)
         image, target, weights = cut(slide, leading, places, self._output)
-        image = normalise(image, slide.image.mean, slide.image.std)
         image = change_intensity(rng, image, self._augmentation)
         return Tile(image, target, weights)
 
@@ -111,9 +130,10 @@ def stack(tiles: Sequence[Tile]) -> Tile:
 def cut(
     slide: Slide, leading: tuple[int, ...], places: np.ndarray, output_px: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Image at all given places, classes and weights at the central ones.
+    """Normalised image at all given places, classes and weights at the central ones.
 
-    leading: the plane, for a network of two axes. places: (ndim, *input_px) coordinates.
+    leading: the plane, for a network of two axes. places: (ndim, *input_px) coordinates. Pixels are
+    normalised before they are resampled: sums of stored values would lose a small contrast.
     """
     start = [int(np.floor(axis.min())) for axis in places]
     stop = [int(np.ceil(axis.max())) + 1 for axis in places]
@@ -122,8 +142,8 @@ def cut(
         for n, m in zip(places.shape[1:], output_px, strict=True)
     )
     inner = places[(slice(None), *middle)]
-    pixels = read_mirrored(slide.image.array, start, stop, (slice(None), *leading))
-    image = np.stack([resample(c.astype(np.float32), start, places, 1) for c in pixels])
+    pixels = read_mirrored(slide.picture, start, stop, (slice(None), *leading))
+    image = np.stack([resample(channel, start, places, 1) for channel in pixels])
     start = [int(np.floor(axis.min())) for axis in inner]
     stop = [int(np.ceil(axis.max())) + 1 for axis in inner]
     classes = read_mirrored(slide.classes.array, start, stop, leading)
@@ -158,7 +178,7 @@ def _validation_tile(slide: Slide, corner: tuple[int, int, int], plan: Plan) -> 
     for axis, (c, n) in enumerate(zip(corner[-ndim:], slide.image.shape[-ndim:], strict=True)):
         beyond = np.arange(output[axis]) + c >= n
         weights[(slice(None),) * axis + (beyond,)] = 0
-    return Tile(normalise(image, slide.image.mean, slide.image.std), target, weights)
+    return Tile(image, target, weights)
 
 
 def _corners(shape: tuple[int, int, int], output: tuple[int, ...]) -> list[tuple[int, int, int]]:

@@ -1,0 +1,278 @@
+"""Mutations of training, planning and networks: each must make a quick test fail.
+
+By hand, as `python tests/mutations.py`, or with some words of the mutations to run. Each one is
+applied to a copy of the project, and the tests named with it run there. Exit code 1 if more than
+two survive.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+import scipy.stats  # noqa: F401
+import torch  # noqa: F401
+import zarr  # noqa: F401
+
+ROOT = Path(__file__).resolve().parents[1]
+LIBRARY = Path("scripts", "overtile")
+ALLOWED = 2
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A wrong line. tests: names in tests/unit, without "test_", of which one must fail."""
+
+    what: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+def _in(file: str, *tests: str) -> Callable[[str, str, str], Mutation]:
+    return lambda what, old, new: Mutation(what, file, old, new, tests)
+
+
+samples = _in("training/samples.py", "samples")
+augment = _in("training/augment.py", "augment")
+loop = _in("training/loop.py", "loop")
+losses = _in("training/losses.py", "losses")
+results = _in("training/results.py", "finished")
+finished = _in("training/finished.py", "finished")
+checkpoint = _in("training/checkpoint.py", "checkpoint")
+network = _in("networks/unet.py", "unet")
+architecture = _in("networks/architecture.py", "unet")
+pixels = _in("networks/normalise.py", "normalise", "samples")
+decisions = _in("planning/decisions.py", "decisions")
+dice = _in("geometry/dice.py", "dice", "loop")
+
+MUTATIONS = (
+    # The seven that once passed all tests together.
+    samples(
+        "labels shifted by 3 px",
+        "target = resample(classes, start, inner, 0)",
+        "target = resample(classes, start, inner + 3, 0)",
+    ),
+    loop("no decay of the learning rate", "** DECAY", "** 0"),
+    loop("no clipping", "LARGEST_GRADIENT = 10.0", "LARGEST_GRADIENT = 1e30"),
+    loop("momentum 0", "MOMENTUM = 0.99", "MOMENTUM = 0.0"),
+    augment("no noise", "noise = augmentation.noise *", "noise = 0 *"),
+    augment("no flips", "return matrix * signs if augmentation.flips else matrix", "return matrix"),
+    samples("pixels beyond the slide counted", "(beyond,)] = 0", "(beyond,)] = 1"),
+    # What is cut, and from where.
+    samples(
+        "weights shifted by 1 px",
+        "weight = resample(weights, start, inner, 1)",
+        "weight = resample(weights, start, inner + 1, 1)",
+    ),
+    samples(
+        "image shifted by 1 px",
+        "resample(channel, start, places, 1)",
+        "resample(channel, start, places + 1, 1)",
+    ),
+    samples(
+        "images taken from the nearest pixel",
+        "resample(channel, start, places, 1)",
+        "resample(channel, start, places, 0)",
+    ),
+    samples("ignored pixels count", "np.where(ignored, 0, weight)", "np.where(ignored, 1, weight)"),
+    samples(
+        "labels off centre by a pixel",
+        "slice((n - m) // 2, (n - m) // 2 + m)",
+        "slice((n - m) // 2 + 1, (n - m) // 2 + 1 + m)",
+    ),
+    samples(
+        "slides drawn alike whatever their size",
+        "self._chances = sizes / sizes.sum()",
+        "self._chances = np.full(len(sizes), 1 / len(sizes))",
+    ),
+    samples("always the first plane", "(int(rng.integers(shape[0])),)", "(0,)"),
+    samples(
+        "tiles from the first half only",
+        "rng.uniform(0, np.array(shape[-ndim:]) - 1)",
+        "rng.uniform(0, (np.array(shape[-ndim:]) - 1) / 2)",
+    ),
+    samples("every step the same tile", "[*self._seed, step, item]", "[*self._seed, item]"),
+    samples("every tile of a batch the same", "[*self._seed, step, item]", "[*self._seed, step]"),
+    samples("a resumed sampler begins anew", "range(first_step, last", "range(0, last"),
+    samples(
+        "validation tiles begin a pixel late",
+        "np.arange(n) - (n - m) // 2 + c",
+        "np.arange(n) - (n - m) // 2 + c + 1",
+    ),
+    samples(
+        "validation looks at the first tiles only",
+        "np.linspace(0, len(every) - 1, count)",
+        "np.arange(count)",
+    ),
+    samples("intensities are not changed", "image = change_intensity(", "change_intensity("),
+    # Random changes.
+    augment("turns one way only", "rng.uniform(-1, 1) *", "rng.uniform(0, 1) *"),
+    augment("a turn that is a shear", "[np.sin(angle), np.cos(angle)]]", "[0, np.cos(angle)]]"),
+    augment(
+        "displacements half as long",
+        "field *= np.reshape(sigma_px,",
+        "field *= 0.5 * np.reshape(sigma_px,",
+    ),
+    augment("splines of another kind", 'bc_type="natural"', 'bc_type="not-a-knot"'),
+    augment("anisotropic pixels forgotten", "axes=1) / edges", "axes=1)"),
+    augment("displacements too long along coarse axes", "min(spacing) / s for", "1 for"),
+    augment(
+        "one contrast for all channels",
+        "contrast * rng.uniform(-1, 1, channels)",
+        "contrast * rng.uniform(-1, 1)",
+    ),
+    augment("no contrast", "contrast = 1 + augmentation.contrast", "contrast = 1 + 0"),
+    augment(
+        "brightness up only",
+        "augmentation.brightness * rng.uniform(-1, 1",
+        "augmentation.brightness * rng.uniform(0, 1",
+    ),
+    # Steps, epochs, validation.
+    loop("another exponent of the decay", "DECAY = 0.9", "DECAY = 1.0"),
+    loop("dropout the same in every step", "fold * 10_000_019 + step", "fold * 10_000_019"),
+    loop("gradients add up", "optimiser.zero_grad(set_to_none=True)", "pass"),
+    loop("validation with dropout", "network.eval()", "network.train()"),
+    loop(
+        "the worst epoch is kept", "max(history, key=rank) is row", "min(history, key=rank) is row"
+    ),
+    loop("the best network follows the last", ".cpu().clone() for", ".cpu() for"),
+    loop(
+        "pixels that weigh 0 are validated",
+        "counts = tile.weights > 0",
+        "counts = tile.weights >= 0",
+    ),
+    loop(
+        "confusion begins at 1",
+        "(len(plan.classes),) * 2, dtype=np.int64)",
+        "(len(plan.classes),) * 2, dtype=np.int64) + 1",
+    ),
+    loop("order of slides matters", "for name in sorted(names)]", "for name in names]"),
+    loop(
+        "folds begin alike", "torch.manual_seed(plan.seed + fold)", "torch.manual_seed(plan.seed)"
+    ),
+    losses("cross-entropy without weights", "weights * cross_entropy(", "cross_entropy("),
+    losses("mean over all pixels", "(weights > 0).sum().clamp(min=1)", "weights.numel()"),
+    losses("the background in soft Dice", "(total + 1))[1:].mean()", "(total + 1)).mean()"),
+    losses(
+        "ignored pixels in soft Dice", "logits.softmax(dim=1) * counts", "logits.softmax(dim=1)"
+    ),
+    losses(
+        "never a Dice term",
+        'if name == "cross_entropy_dice" else loss',
+        "if name is None else loss",
+    ),
+    dice("the background in Dice", "in values[1:] if", "in values if"),
+    # Networks.
+    network(
+        "skip connections cropped at the corner",
+        "skip.narrow(axis, lost // 2,",
+        "skip.narrow(axis, 0,",
+    ),
+    network("half of He's variance", "std=(2 / incoming) ** 0.5", "std=(1 / incoming) ** 0.5"),
+    network(
+        "taps of up-convolutions counted",
+        "incoming = module.in_channels  #",
+        "incoming = module.weight[0].numel()  #",
+    ),
+    network(
+        "dropout everywhere",
+        "drops = [0.0] * (len(a.pools) - 1) +",
+        "drops = [a.dropout] * (len(a.pools) - 1) +",
+    ),
+    network("the mean over boxes", ".amax(axis + 1)", ".mean(axis + 1)"),
+    network(
+        "skip and map in the other order",
+        "torch.cat([_crop(skips.pop(), x), x], dim=1)",
+        "torch.cat([x, _crop(skips.pop(), x)], dim=1)",
+    ),
+    architecture("channels do not double", "self.width * 2**level", "self.width * 1**level"),
+    architecture("coarse axes pooled too early", "s < 2 * finest", "s < 3 * finest"),
+    architecture("sizes of one convolution per level", "2 * (k[axis] - 1))", "1 * (k[axis] - 1))"),
+    pixels(
+        "means of the tile, not of the slide",
+        "np.subtract(values, centre,",
+        "np.subtract(values, np.mean(values),",
+    ),
+    pixels("float32 before the mean is taken off", "dtype=np.float64)", "dtype=np.float32)"),
+    # Planning.
+    decisions("the mean of pixel sizes", "np.median(sizes, axis=0)", "np.mean(sizes, axis=0)"),
+    decisions(
+        "folds validate what they learn from", "if fold_of[s] != fold)", "if fold_of[s] == fold)"
+    ),
+    decisions(
+        "folds in the order of the sheet", "Fold(tuple(sorted(train)),", "Fold(tuple(train),"
+    ),
+    decisions("tiles as long as the shortest slide", "np.max([s.shape_px", "np.min([s.shape_px"),
+    decisions("another dropout", "dropout=settings.dropout", "dropout=0.5"),
+    # Finished models.
+    finished("any finished fold is that of these inputs", "and origin.key in keys", "and True"),
+    finished(
+        "code retrains though nobody asked", "code in (None, origin.code)", "code == origin.code"
+    ),
+    results("a fold's last file is believed", "_sha256(done) in known", "known"),
+    results("damaged weights stay", "if _read(folder / name) != content:", "if False:"),
+    results("a worse epoch is the best", "return dice, -loss,", "return -dice, -loss,"),
+    checkpoint("a checkpoint is believed", "digest_file(folder / name) != digest", "False"),
+)
+
+
+def is_killed(mutation: Mutation, copy: Path) -> bool:
+    """Whether a test fails in a copy of the project with the mutation, which is undone again."""
+    path = copy / LIBRARY / mutation.file
+    right = path.read_text(encoding="utf-8")
+    path.write_text(right.replace(mutation.old, mutation.new), encoding="utf-8")
+    tests = [f"tests/unit/test_{name}.py" for name in mutation.tests]
+    # A fork of this process has torch already, which takes longer to import than most tests take.
+    process = get_context("fork").Process(target=_run_tests, args=(copy, tests))
+    process.start()
+    process.join()
+    path.write_text(right, encoding="utf-8")
+    if process.exitcode not in (0, 1):
+        raise SystemExit(f"{mutation.what}: the tests ended with {process.exitcode}")
+    return process.exitcode == 1
+
+
+def _run_tests(copy: Path, tests: list[str]) -> None:
+    """Run tests of a copy of the project, without a word; end with pytest's exit code."""
+    os.chdir(copy)
+    sys.dont_write_bytecode = True  # a changed file of the same size and second would not be seen
+    sys.path.insert(0, str(copy))
+    with open(os.devnull, "w") as nothing:
+        for stream in (1, 2):
+            os.dup2(nothing.fileno(), stream)
+    sys.exit(int(pytest.main(["-x", "-q", "-n0", "-p", "no:cacheprovider", *tests])))
+
+
+def copy_project(folder: Path) -> Path:
+    """What the quick tests need of the project."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    for name in ("scripts", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+def main(words: list[str]) -> int:
+    """Run the mutations whose description holds one of the words, or all."""
+    chosen = [m for m in MUTATIONS if not words or any(word in m.what for word in words)]
+    survivors = []
+    with tempfile.TemporaryDirectory() as folder:
+        copy = copy_project(Path(folder))
+        for mutation in chosen:
+            killed = is_killed(mutation, copy)
+            print("killed  " if killed else "SURVIVED", mutation.what, flush=True)
+            if not killed:
+                survivors.append(mutation)
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} killed")
+    return int(len(survivors) > ALLOWED)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
