@@ -58,7 +58,8 @@ def run(args):
     from overtile.training.loop import train_fold
     from overtile.training.samples import open_slides
 
-    plan, code = read_plan(args.plan), code_digest(__file__)
+    plan = read_plan(args.plan)
+    code = code_digest(__file__, [plan.loss])
     if not 0 <= args.fold < len(plan.folds):
         raise InputError(f"--fold: is {args.fold}; allowed: 0 to {len(plan.folds) - 1}")
     slides = open_slides(args.images, args.labels, args.weights)

@@ -17,7 +17,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from faults import tell  # noqa: E402
 from overtile.code_digest import NAMES, raw_digest  # noqa: E402
 
 TABLE = ROOT / "scripts" / "overtile" / NAMES
@@ -28,7 +27,7 @@ CHOICES = {
     "separate": [()],
     "plan": [()],
     "weigh": [()],
-    "train": [()],
+    "train": [("cross_entropy",), ("cross_entropy_dice",)],
     "package": [()],
     "predict": [()],
     "segment": list(chain.from_iterable(combinations(STAGES, n) for n in range(len(STAGES) + 1))),
@@ -62,6 +61,8 @@ def add_names(step: str, is_same: bool) -> None:
 
 def main() -> int:
     """Run from the command line; return the exit code."""
+    from faults import tell
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--same", nargs="+", default=[], choices=CHOICES, metavar="STEP")
     parser.add_argument("--other", nargs="+", default=[], choices=CHOICES, metavar="STEP")

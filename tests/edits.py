@@ -30,7 +30,7 @@ def add(file: str, text: str) -> Callable[[Path], None]:
 
 WITHOUT_EFFECT: dict[str, list[Callable[[Path], None]]] = {
     "an error is reworded": [
-        replace(f"{LIBRARY}/stores/files.py", "free space, then run", "make room, then run"),
+        replace(f"{LIBRARY}/system_errors.py", "free space", "make room"),
         replace(f"{LIBRARY}/stores/root.py", "is damaged; ", "has been damaged; "),
         replace(f"{LIBRARY}/stores/store.py", "; give a store that holds", "; name one with"),
         replace(f"{LIBRARY}/networks/weights.py", "no such file", "is not there"),

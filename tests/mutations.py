@@ -165,8 +165,8 @@ MUTATIONS = (
     ),
     losses(
         "never a Dice term",
-        'if name == "cross_entropy_dice" else loss',
-        "if name is None else loss",
+        " + soft_dice(logits, target, weights)",
+        "",
     ),
     dice("the background in Dice", "in values[1:] if", "in values if"),
     # Networks.

@@ -23,6 +23,7 @@ LEFT_OUT = frozenset(
     f"{PACKAGE}.{name}"
     for name in (
         *("cli", "progress", "provenance", "code_digest", "errors", "registry", "settings"),
+        *("outputs", "system_errors"),
         *("stores.effort", "stores.files", "stores.journal", "stores.scheduling"),
         *("stores.undamaged", "inference.cluster", "networks.gpus", "networks.sight"),
     )

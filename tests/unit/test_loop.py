@@ -23,7 +23,7 @@ from overtile.training.loop import (
     train_fold,
     validate,
 )
-from overtile.training.losses import loss_of
+from overtile.training.losses import LOSSES
 from overtile.training.results import BEST, HISTORY, LAST
 from overtile.training.samples import Tile, validation_tiles
 from tests.unit.tiny import discs, one_thread, plan_of, slide_of  # noqa: F401
@@ -48,7 +48,7 @@ def gradient_of(plan, network, batch) -> list[np.ndarray]:
     twin = copy.deepcopy(network)
     logits = twin(torch.from_numpy(batch.image))
     target, weights = torch.from_numpy(batch.target), torch.from_numpy(batch.weights)
-    loss_of(plan.loss, logits, target, weights).backward()
+    LOSSES.load(plan.loss)(logits, target, weights).backward()
     gradients = [p.grad.numpy().astype(float) for p in twin.parameters()]
     length = np.sqrt(sum((g**2).sum() for g in gradients))
     return [g * min(1.0, 10.0 / length) for g in gradients], length
@@ -89,8 +89,7 @@ def test_a_step_returns_the_loss_before_it_and_learns_from_this_batch_alone():
     plan = plan_of()
     network, stepper = begin(plan, 0, CPU)
     batch = batch_of(plan)
-    before = loss_of(
-        plan.loss,
+    before = LOSSES.load(plan.loss)(
         network(torch.from_numpy(batch.image)),
         torch.from_numpy(batch.target),
         torch.from_numpy(batch.weights),

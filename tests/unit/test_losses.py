@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from overtile.training.losses import loss_of, soft_dice, weighted_cross_entropy
+from overtile.settings.ranges import CHOICES
+from overtile.training.losses import LOSSES, soft_dice, weighted_cross_entropy
 
 
 def random_batch(seed=0, classes=3, shape=(2, 4, 5)):
@@ -58,8 +59,9 @@ def test_losses_are_those_of_numpy(seed, shape):
 def test_a_plan_names_its_loss():
     batch = random_batch()
     first, second = weighted_cross_entropy(*batch), soft_dice(*batch)
-    assert torch.equal(loss_of("cross_entropy", *batch), first)
-    assert torch.equal(loss_of("cross_entropy_dice", *batch), first + second)
+    assert torch.equal(LOSSES.load("cross_entropy")(*batch), first)
+    assert torch.equal(LOSSES.load("cross_entropy_dice")(*batch), first + second)
+    assert set(LOSSES) == set(CHOICES["loss"])
 
 
 def test_a_batch_without_a_pixel_that_counts_costs_nothing():

@@ -15,7 +15,7 @@ from overtile.planning.plan import Plan
 from overtile.progress import progress
 from overtile.stores.effort import add_effort, note_begin, read_effort
 from overtile.training.checkpoint import Origin, State, forget_checkpoint, save_checkpoint
-from overtile.training.losses import loss_of
+from overtile.training.losses import LOSSES
 from overtile.training.results import DONE, rank, write_results
 from overtile.training.samples import Slide, Tile, TileSampler, validation_tiles
 
@@ -143,7 +143,7 @@ def _loss_and_logits(
         logits = network(image).float()
     target = torch.from_numpy(batch.target).to(device.torch)
     weights = torch.from_numpy(batch.weights).to(device.torch)
-    return loss_of(plan.loss, logits, target, weights), logits
+    return LOSSES.load(plan.loss)(logits, target, weights), logits
 
 
 @torch.inference_mode()

@@ -3,6 +3,8 @@
 import torch
 from torch.nn.functional import cross_entropy, one_hot
 
+from overtile.registry import Registry
+
 
 def weighted_cross_entropy(
     logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor
@@ -33,9 +35,17 @@ def soft_dice(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor)
     return 1 - ((2 * overlap + 1) / (total + 1))[1:].mean()
 
 
-def loss_of(
-    name: str, logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor
+def cross_entropy_dice(
+    logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
-    """The loss of a plan: "cross_entropy", or "cross_entropy_dice", the sum of both."""
-    loss = weighted_cross_entropy(logits, target, weights)
-    return loss + soft_dice(logits, target, weights) if name == "cross_entropy_dice" else loss
+    """The sum of both, of the same shapes."""
+    return weighted_cross_entropy(logits, target, weights) + soft_dice(logits, target, weights)
+
+
+LOSSES = Registry(
+    {
+        "cross_entropy": "overtile.training.losses:weighted_cross_entropy",
+        "cross_entropy_dice": "overtile.training.losses:cross_entropy_dice",
+    }
+)
+"""By the name that a plan has: functions of logits, target and weights."""
