@@ -20,7 +20,7 @@ NAMES = ["background", "a", "b", "c"]
 IDS = {
     "small": [0, 1, 2, 3, 4],
     "32 bits": [0, 1, 255, 256, 2**32 - 1],
-    "62 bits": [0, 1, 2**31, 2**62 - 2, 2**62 - 1],
+    "62 bits": [0, 1, 2**60, 5 * 2**59, 2**62 - 1],  # where keys would wrap, out of order
     "64 bits": [0, 1, 2**32, 2**63, LARGEST - 1, LARGEST],
 }
 
