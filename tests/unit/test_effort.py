@@ -48,6 +48,7 @@ def test_a_damaged_note_holds_up_nobody(folder):
         ('{"runs": 3, "seconds": 2}', {"runs": [], "seconds": 2}),
         ('{"runs": [3, {"key": 3}, {"inputs": []}, {"script": "s"}]}', {"runs": [{"script": "s"}]}),
         ('{"runs": [{"inputs": {"a": 3}}, {"also": "x"}, {"versions": null}]}', {"runs": []}),
+        ('{"device": 3, "torch": [], "threads": "2", "precision": "fp32"}', {"precision": "fp32"}),
         *((f'{{"seconds": {bad}}}', {}) for bad in ('"3"', "NaN", "-1", "Infinity", "true", "[]")),
     ],
 )

@@ -125,6 +125,13 @@ def test_a_link_in_place_of_the_lock_is_refused_and_its_target_left_alone(slide,
     assert lock.read_text() == "kept"
 
 
+def test_a_damaged_list_is_made_again(slide):
+    for damaged in (b"", b"\xff", b'{"zarr_format": 3, "attrib'):
+        (slide / "labels" / "zarr.json").write_bytes(damaged)
+        segment(slide, "unet")
+        assert listed(slide) == ["reference", "unet"]
+
+
 def test_finished_labels_are_those_of_this_project(slide):
     zarr.create_group(slide / "labels" / "napari")
     (slide / "labels" / "odd").mkdir()

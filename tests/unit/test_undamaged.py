@@ -104,6 +104,34 @@ def test_a_shard_that_is_lost_after_a_level_was_opened_is_told_when_it_is_read(s
         array[..., :10, :]
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"fill_value": 0.0', '"fill_value": 5.0'),
+        ('"separator": "/"', '"separator": "."'),
+        ("290", "291"),
+        ("290", "289"),
+        ("300", "900"),
+        ("300", "200"),
+        ("  2,", "  1,"),
+        ("  2,", "  0,"),
+        ("128", "0"),
+        ("64", "0"),
+        ("64", "128"),
+        ('"float32"', '"int32"'),
+        ('"end"', '"start"'),
+    ],
+)
+def test_metadata_of_a_store_from_before_are_not_believed_where_they_are_changed(
+    old, before, after
+):
+    file = old / "0" / ROOT
+    assert before in file.read_text()
+    file.write_text(file.read_text().replace(before, after))
+    with pytest.raises(InputError, match=f"{old}"):
+        read_all(old)
+
+
 @pytest.mark.parametrize("place", ["0/c/0/0/0/2", "0/c/0/0/2/2", "1/c/0/0/0/0"])
 def test_a_lost_shard_of_a_store_from_before_is_named(old, place):
     (old / place).unlink()

@@ -73,8 +73,8 @@ def add_effort(folder: Path, **facts: object) -> None:
 def read_effort(folder: Path) -> dict:
     """What it took to make a folder; empty if that is not known: no work is refused for it.
 
-    runs: a list of records, each with the text `started`; seconds: a number, 0 or above. What is
-    damaged or of another type counts as not known.
+    runs: a list of mappings; seconds: a number, 0 or above; device, precision and torch: texts;
+    threads: a whole number. What is damaged or of another type counts as not known.
     """
     known: object = {}
     with suppress(InputError, RecursionError):
@@ -87,7 +87,9 @@ def read_effort(folder: Path) -> dict:
     seconds = known.get("seconds", 0.0)
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < inf:
         del known["seconds"]
-    return known
+    types = {"device": str, "precision": str, "torch": str, "threads": int}
+    odd = [name for name, kind in types.items() if not isinstance(known.get(name, kind()), kind)]
+    return {name: value for name, value in known.items() if name not in odd}
 
 
 def _is_run(run: object) -> bool:

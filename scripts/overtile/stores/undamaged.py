@@ -19,7 +19,7 @@ from overtile.geometry.spans import Block, plan_blocks
 from overtile.stores.digest import digest_pixels, digest_zeros
 from overtile.stores.root import PARSE_ERRORS, ROOT, remedy
 
-DECODER_ERRORS = (*PARSE_ERRORS, RuntimeError, OverflowError, EOFError, MemoryError)
+DECODER_ERRORS = (*PARSE_ERRORS, RuntimeError, ArithmeticError, EOFError, MemoryError)
 """What Zarr and its codecs raise on files that were cut short or changed."""
 
 
@@ -132,7 +132,7 @@ def _is_plain(document: dict, array: zarr.Array) -> bool:
         and [codec["name"] for codec in document["codecs"]] == ["sharding_indexed"]
         and array.dtype.kind in "iuf"
         and array.ndim in (3, 4)
-        and min(array.shape) > 0
+        and min(*array.shape, *array.shards, *array.chunks) > 0
         and all(s % c == 0 for s, c in zip(array.shards, array.chunks, strict=True))
     )
 
@@ -193,7 +193,7 @@ def refuse_odd_level(
     try:
         first, own = (datasets[n]["coordinateTransformations"][0]["scale"] for n in (0, level))
         wanted = [math.ceil(n / round(s / f)) for n, s, f in zip(full, own, first, strict=True)]
-    except (*PARSE_ERRORS, ZeroDivisionError, OverflowError):
+    except (*PARSE_ERRORS, ArithmeticError):
         raise InputError(f"{store}: its {ROOT} is damaged; {remedy(store)}") from None
     if tuple(wanted) != tuple(shape):
         raise InputError(f"{store / str(level) / ROOT}: is damaged; {remedy(store)}")
