@@ -104,6 +104,7 @@ def test_a_link_that_replaces_the_temporary_file_is_not_taken_for_it(tmp_path):
 
 def test_a_planted_pipe_or_folder_holds_up_nobody(tmp_path):
     os.mkfifo(tmp_path / LEFT)
+    os.utime(tmp_path / LEFT, (0, 0))
     (tmp_path / ".a.json.part").mkdir()
     write_text(tmp_path / "a.json", "new")
     assert (tmp_path / "a.json").read_text() == "new"

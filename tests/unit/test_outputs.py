@@ -82,6 +82,14 @@ def test_of_many_inputs_any_one_counts(refused, tmp_path):
     refused(f"--json is also --in {many[77]}", "--in", *many, "--json", many[77])
 
 
+def test_a_file_of_two_names_is_one(refused, tmp_path):
+    (tmp_path / "a.json").touch()
+    (tmp_path / "b.json").hardlink_to(tmp_path / "a.json")
+    (tmp_path / "c.json").symlink_to(tmp_path / "a.json")
+    for name in ("b.json", "c.json", "./d/../a.json"):
+        refused(f"{name}: --json is also --in a.json", "--in", "a.json", "--json", name)
+
+
 def test_arguments_in_a_file_count_as_does_the_file(refused, tmp_path):
     (tmp_path / "list.json").write_text("--in\na.json\nb.json\n")
     refused("--json is also --in b.json", "@list.json", "--json", "b.json")
