@@ -70,7 +70,8 @@ def run(args):
     state = read_checkpoint(args.model)
     only = code if args.retrain_on_code_change else None
     origin = find_finished(args.model, args.fold, plan.epochs, state, keys, only)
-    if origin is not None:
+    is_done = origin is not None
+    if is_done:
         note_begin(args.model, origin.key, is_fresh=False)
         label = f"train fold {args.fold}"
         with progress(plan.epochs, label=label, unit="epoch", start=plan.epochs):
@@ -82,7 +83,12 @@ def run(args):
         say_device(device, args.device)
         ours = state if state is not None and state.origin == origin else None
         train_fold(plan, args.fold, slides, args.model, origin, ours, device)
-    return {"device": origin.device, "precision": origin.precision, "plan": digest_file(args.plan)}
+    return {
+        "device": origin.device,
+        "precision": origin.precision,
+        "plan": digest_file(args.plan),
+        "trained": not is_done,
+    }
 
 
 def main(arguments=None):

@@ -100,6 +100,7 @@ def test_a_finished_training_is_not_done_again(fold, packaged, train_command, do
     assert bytes_of(fold) == bytes_of(packaged / "fold0")
     first, again = read_runs(fold)
     assert first["device"] == again["device"] == "cpu"
+    assert first["trained"] and not again["trained"]
 
 
 def test_changed_code_trains_a_finished_fold_again_only_where_that_is_asked_for(
