@@ -34,14 +34,11 @@ def run(args):
     from overtile.inference.label_tiff import write_tiff
     from overtile.stores.digest import digest_file
     from overtile.stores.plain import open_labels
-    from overtile.stores.undamaged import refuse_incomplete
 
     if not args.geojson and not args.tiff:
         raise InputError("--geojson, --tiff: both missing; give the file to write, or both")
     with open_labels(args.segmentation, args.kind) as labels:
         classes = labels.label_classes()
-        for store in (labels, classes):
-            refuse_incomplete(store)
         if args.geojson:
             write_geojson(labels, args.geojson)
         if args.tiff:

@@ -109,10 +109,8 @@ def run(args):
     from overtile.networks.device import choose_device, say_device
     from overtile.stores.plain import open_labels, remove_temporary
     from overtile.stores.store import Store, store_path
-    from overtile.stores.undamaged import refuse_incomplete
 
     image = Store.open(args.image.resolve(), "picture")
-    refuse_incomplete(image)
     here = args.workers if args.cluster == "local" else 0
     device = choose_device(args.device, args.precision, args.threads, here)
     wanted = Wanted(args.keep, args.test_time_augmentation, args.uncertainty)

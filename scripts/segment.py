@@ -64,11 +64,9 @@ def run(args):
     from overtile.inference.segmenting import Segmenting
     from overtile.stores.digest import digest_file, digest_of
     from overtile.stores.store import Store, store_path
-    from overtile.stores.undamaged import refuse_incomplete
 
     how = Segmenting(**{field.name: getattr(args, field.name) for field in fields(Segmenting)})
     probabilities = Store.open(args.probabilities, "probabilities")
-    refuse_incomplete(probabilities)
     key = digest_of(probabilities.digest, asdict(how), code_digest(__file__))
     folder = store_path(args.segmentation)
     write_segmentation(probabilities, folder, key, how)

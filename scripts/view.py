@@ -25,11 +25,14 @@ def run(args):
     """Serve the store, whose name is part of the address."""
     from contextlib import suppress
 
-    from overtile.stores.store import Store
+    from overtile.stores.store import Store, finished_labels
     from overtile.stores.viewing import LAYERS, serve
 
-    store = Store.open(args.store, "picture").path.resolve()
-    with serve(store, args.port, args.neuroglancer) as server:
+    picture = Store.open(args.store, "picture")
+    for store in (picture, *finished_labels(picture).values()):
+        for level in range(store.levels):
+            store.level(level)  # viewers show lost shards as black
+    with serve(picture.path.resolve(), args.port, args.neuroglancer) as server:
         print(f"napari --plugin napari-ome-zarr {server.address}")
         print(f"{args.neuroglancer.rstrip('/')}/#!{server.address}/{LAYERS}", flush=True)
         with suppress(KeyboardInterrupt):

@@ -11,7 +11,7 @@ SECONDS_WORTH_A_LINE = 2
 
 @contextmanager
 def progress(
-    total: int, label: str, unit: str = "block", start: int = 0
+    total: int, *, label: str, unit: str = "block", start: int = 0
 ) -> Iterator[Callable[[str], None]]:
     """Show how much of `total` is done; the value yielded is called once per finished piece.
 

@@ -47,7 +47,7 @@ def cells(tmp_path_factory):
     pixels = np.stack([255 - foreground, foreground])
     writer = StoreWriter(tmp_path_factory.mktemp("cells") / "p.ome.zarr", "k", "probabilities")
     writer.add_array("0", pixels.shape, np.uint8, "czyx")
-    writer.fill("0", lambda block: (pixels[(slice(None), *block.slices)], {}), "cells")
+    writer.fill("0", lambda block: (pixels[(slice(None), *block.slices)], {}), label="cells")
     ome = multiscale_attributes("p", "czyx", [(1, 1, 1)], None, is_label=False)
     names = ["background", "cell"]
     writer.commit(ome, pixel_size_um=None, class_names=names, scale=1 / 255)

@@ -75,7 +75,7 @@ def write(folder: Path, compute, client=None) -> dict[str, bytes]:
     """Write and commit a store; return every file but the journal."""
     writer = StoreWriter(folder, "k", "labels")
     writer.add_array("0", SHAPE, np.uint16, "zyx")
-    writer.fill("0", compute, "test", client=client)
+    writer.fill("0", compute, label="test", client=client)
     writer.commit(OME, pixel_size_um=None)
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "journal.jsonl"]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -42,7 +42,7 @@ def probabilities(values, folder, names=NAMES) -> Store:
     axes = ("c", "z", "y", "x")
     writer = StoreWriter(folder, "k", "probabilities")
     writer.add_array("0", values.shape, np.uint8, axes)
-    writer.fill("0", lambda block: (values[(..., *block.slices)], {}), "values")
+    writer.fill("0", lambda block: (values[(..., *block.slices)], {}), label="values")
     ome = multiscale_attributes("p", axes, [(1, 1, 1)], None, is_label=False)
     writer.commit(ome, pixel_size_um=None, class_names=list(names), scale=1 / 255)
     return Store.open(folder)

@@ -50,7 +50,7 @@ def segmented(foreground, folder, how, patch, blocks) -> Store:
         patch.setattr(layout, name, value)
     writer = StoreWriter(folder / "p", "k", "probabilities")
     writer.add_array("0", probabilities.shape, np.uint8, "czyx")
-    writer.fill("0", lambda b: (probabilities[(slice(None), *b.slices)], {}), "probabilities")
+    writer.fill("0", lambda b: (probabilities[(slice(None), *b.slices)], {}), label="probabilities")
     ome = {"multiscales": [{"datasets": [{"path": "0"}]}]}
     names = ["background", "cell"]
     writer.commit(ome, pixel_size_um=None, class_names=names, scale=1 / 255)

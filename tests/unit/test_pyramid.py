@@ -54,8 +54,8 @@ def test_levels_written_in_blocks_equal_those_of_the_whole_picture(
     monkeypatch.setattr(layout, "SMALLEST_LEVEL_PX", 8)
     picture = np.random.default_rng(0).integers(0, 1000, (1, 27, 33)).astype(np.uint16)
     writer = StoreWriter(tmp_path / "s", "k", "labels")
-    array = writer.add_array("0", picture.shape, picture.dtype, "zyx")
-    array[:] = picture
+    writer.add_array("0", picture.shape, picture.dtype, "zyx")
+    writer.fill("0", lambda block: (picture[block.slices], {}), label="picture")
     factors = add_pyramid(writer, "zyx", None, is_label)
     assert factors == [(1, 1, 1), (1, 2, 2), (1, 4, 4), (1, 8, 8)]
     level = picture

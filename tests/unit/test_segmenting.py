@@ -56,7 +56,7 @@ def stored(probabilities, folder, size=None, **attributes) -> Store:
     classes = attributes.pop("classes", len(probabilities))
     writer = StoreWriter(folder, "k", "probabilities")
     writer.add_array("0", probabilities.shape, np.uint8, "czyx")
-    writer.fill("0", lambda b: (probabilities[(slice(None), *b.slices)], {}), "probabilities")
+    writer.fill("0", lambda b: (probabilities[(slice(None), *b.slices)], {}), label="probabilities")
     names = ["background", *(f"class {n}" for n in range(1, classes))]
     ome = {"multiscales": [{"datasets": [{"path": "0"}]}]}
     writer.commit(ome, pixel_size_um=size, class_names=names, scale=1 / 255, **attributes)

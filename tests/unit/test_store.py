@@ -18,7 +18,7 @@ def labels(tmp_path):
     folder = tmp_path / "s.ome.zarr" / "labels" / "reference"
     writer = StoreWriter(folder, "key", "labels")
     writer.add_array("0", (1, 3, 4), np.uint8, AXES)
-    writer.fill("0", lambda block: (np.ones(block.shape), {}), "ones")
+    writer.fill("0", lambda block: (np.ones(block.shape), {}), label="ones")
     ome = multiscale_attributes("reference", AXES, [(1, 1, 1)], (2.0, 0.5, 0.5), is_label=True)
     writer.commit(ome, pixel_size_um=[2.0, 0.5, 0.5])
     return folder

@@ -1,12 +1,15 @@
 """Damaged stores: what Zarr would read as zeros is noticed."""
 
+import json
+import os
+import re
 import shutil
 
 import numpy as np
 import pytest
 
 from overtile.errors import InputError
-from overtile.geometry.spans import Block
+from overtile.geometry.spans import Block, plan_blocks
 from overtile.images.raw import RawImage
 from overtile.inference.foreground import find_foreground, own_foreground
 from overtile.inference.label_tiff import write_tiff
@@ -19,7 +22,7 @@ from overtile.stores.digest import digest_pixels, digest_zeros
 from overtile.stores.ingest import write_picture
 from overtile.stores.ngff import multiscale_attributes
 from overtile.stores.store import ROOT, Store
-from overtile.stores.undamaged import Checked, refuse_incomplete
+from overtile.stores.undamaged import Checked, shard_key
 from overtile.stores.writer import StoreWriter
 
 
@@ -35,8 +38,30 @@ def whole(tmp_path_factory):
         patch.setattr(layout, "PICTURE_SHARD", (1, 128, 128))
         raw = RawImage(folder, pixels, (0, 1, 2, 3), None)
         write_picture(raw, folder, "k", None, None)
-    assert not (folder / "0" / "c" / "0" / "0" / "1" / "1").exists()
-    assert (folder / "0" / "c" / "0" / "0" / "2" / "2").exists()
+    return folder
+
+
+def read_all(folder):
+    """The pixels of every level of a store."""
+    store = Store.open(folder)
+    return [store.level(number)[:] for number in range(store.levels)]
+
+
+def make_old(folder):
+    """Make a store as it was written before there were seals: shards of zeros have no file."""
+    root = json.loads((folder / ROOT).read_text())
+    del root["attributes"]["overtile"]["seal"], root["attributes"]["overtile"]["arrays"]
+    (folder / ROOT).write_text(json.dumps(root))
+    lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    lines = [{k: v for k, v in line.items() if k != "crc32"} for line in lines]
+    kept = [json.dumps(line) + "\n" for line in lines if "array" not in line]
+    (folder / "journal.jsonl").write_text("".join(kept))
+    store = Store.open(folder)
+    for number in range(store.levels):
+        array = store.level(number)
+        for block in plan_blocks(array.shape[-3:], array.shards[-3:]):
+            if not array[(..., *block.slices)].view(np.uint8).any():
+                (folder / str(number) / shard_key(array.ndim, block)).unlink()
     return folder
 
 
@@ -46,49 +71,99 @@ def store(whole, tmp_path):
     return shutil.copytree(whole, tmp_path / "s.ome.zarr")
 
 
-def test_a_store_with_nothing_lost_is_taken_also_where_it_is_zero(whole):
-    refuse_incomplete(Store.open(whole))
+@pytest.fixture
+def old(store):
+    """The same as it was written before there were seals."""
+    return make_old(store)
 
 
-@pytest.mark.parametrize("place", ["0/c/0/0/0/2", "0/c/0/0/2/2", "1/c/0/0/0/0"])
+def test_every_shard_of_a_store_is_a_file_also_where_it_is_zero(whole):
+    assert (whole / "0" / "c" / "0" / "0" / "1" / "1").exists()
+    read_all(whole)
+
+
+def test_a_store_from_before_has_no_files_for_zeros_and_its_journal_vouches_for_them(whole, old):
+    assert not (old / "0" / "c" / "0" / "0" / "1" / "1").exists()
+    assert (old / "0" / "c" / "0" / "0" / "1" / "0").exists()
+    for found, wanted in zip(read_all(old), read_all(whole), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert Store.open(old).attributes == Store.open(whole).attributes
+    (old / "journal.jsonl").unlink()
+    with pytest.raises(InputError, match=r"its file 0/c/0/0/1/1 is lost; copy the store again"):
+        read_all(old)
+
+
+@pytest.mark.parametrize("place", ["0/c/0/0/0/2", "0/c/0/0/2/2", "0/c/0/0/1/1", "1/c/0/0/0/0"])
 @pytest.mark.parametrize("is_emptied", [False, True])
 def test_any_lost_or_emptied_shard_is_named(store, place, is_emptied):
     if is_emptied:
         (store / place).write_bytes(b"")
     else:
         (store / place).unlink()
-    level, _, _, z, y, x = place.split("/")
-    with pytest.raises(InputError, match=f"its file {level}/c/{z}.{y}.{x} is lost; copy the store"):
-        refuse_incomplete(Store.open(store))
+    with pytest.raises(InputError, match=f"its file {place} is lost; copy the store"):
+        read_all(store)
 
 
-def test_without_a_journal_nothing_is_known_to_be_lost(store):
-    (store / "journal.jsonl").unlink()
-    (store / "0" / "c" / "0" / "0" / "0" / "2").unlink()
-    refuse_incomplete(Store.open(store))
+def test_a_lost_shard_is_told_when_a_level_is_opened_and_only_of_that_level(store):
+    (store / "1/c/0/0/0/0").unlink()
+    opened = Store.open(store)
+    assert opened.shapes == [(2, 1, 290, 300), (2, 1, 145, 150)]
+    assert opened.array[:].shape == (2, 1, 290, 300)
+    with pytest.raises(InputError, match="its file 1/c/0/0/0/0 is lost"):
+        opened.level(1)
 
 
-def test_a_journal_line_that_was_cut_short_is_left_out(store):
+def test_a_shard_that_is_lost_after_a_level_was_opened_is_told_when_it_is_read(store):
+    array = Store.open(store).array
+    (store / "0/c/0/0/0/2").unlink()
+    assert array[..., :10, :10].shape == (2, 1, 10, 10)
+    with pytest.raises(InputError, match="its file 0/c/0/0/0/2 is lost"):
+        array[..., :10, :]
+
+
+@pytest.mark.parametrize("place", ["0/c/0/0/0/2", "0/c/0/0/2/2", "1/c/0/0/0/0"])
+def test_a_lost_shard_of_a_store_from_before_is_named(old, place):
+    (old / place).unlink()
+    with pytest.raises(InputError, match=f"its file {place} is lost; copy the store"):
+        read_all(old)
+
+
+def test_a_level_is_looked_through_once_and_by_folders_not_by_files(whole, monkeypatch):
+    seen, walk = [], os.walk
+    monkeypatch.setattr(os, "walk", lambda folder: seen.append(folder) or walk(folder))
+    store = Store.open(whole)
+    for _ in range(3):
+        store.level(1)
+        store.array[:]
+    assert seen == [whole / "1" / "c", whole / "0" / "c"]
+
+
+@pytest.mark.parametrize("is_old", [True, False])
+def test_a_journal_line_that_was_cut_short_is_left_out(store, is_old):
+    if is_old:
+        make_old(store)
     journal = store / "journal.jsonl"
     journal.write_text(journal.read_text() + '{"block": "0/0.0')
-    refuse_incomplete(Store.open(store))
+    read_all(store)
 
 
-def test_a_lost_level_and_statistics_that_are_no_numbers_are_refused(store):
-    shutil.rmtree(store / "1")
-    with pytest.raises(InputError, match="its pyramid level 1 is missing"):
-        refuse_incomplete(Store.open(store))
-    opened = Store.open(store)
-    opened.attributes["std"][1] = float("nan")
+def test_a_lost_level_and_statistics_that_are_no_numbers_are_refused(old):
+    root = (old / ROOT).read_text()
+    (old / "journal.jsonl").unlink()
+    (old / ROOT).write_text(re.sub(r'"std": .0.\d+', '"std": [NaN', root))
     with pytest.raises(InputError, match="deviation of its pixels is not a number"):
-        refuse_incomplete(opened)
+        Store.open(old)
+    (old / ROOT).write_text(root)
+    shutil.rmtree(old / "1")
+    with pytest.raises(InputError, match="its pyramid level 1 is missing"):
+        Store.open(old).level(1)
 
 
 @pytest.mark.parametrize("bytes_left", [1, 10, 1000, -20])
 def test_a_shard_that_was_cut_short_is_one_line_when_read(store, bytes_left):
     shard = store / "0" / "c" / "0" / "0" / "0" / "0"
     shard.write_bytes(shard.read_bytes()[:bytes_left])
-    checked = Checked(store, Store.open(store).array)
+    checked = Store.open(store).array
     with pytest.raises(InputError, match=f"has a damaged file in {store / '0'} ") as error:
         checked[:, 0, :10, :10]
     assert "\n" not in str(error.value)
@@ -101,8 +176,11 @@ def test_pixels_that_are_no_numbers_are_refused_where_they_are_read(value):
     pixels[0, 1, 5, 6] = value
     checked = Checked("s", pixels)
     assert checked[:, 0, :, :].shape == (1, 9, 9)
-    with pytest.raises(InputError, match=r"s: has NaN or infinite pixels near .* = \(1, 4, 0\)"):
-        checked[:, 1, 4:, :]
+    for index in ((slice(None), 1, slice(4, None)), (..., 1, slice(4, 9), slice(0, 9))):
+        with pytest.raises(InputError, match=r"s: has NaN or infinite .* = \(1, 4, 0\)"):
+            checked[index]
+    with pytest.raises(InputError, match=r"s: has NaN or infinite pixels near .* = \(0, 0, 0\)"):
+        checked[0]
 
 
 @pytest.mark.parametrize("shape", [(1, 5, 7), (2, 1, 1, 1), (3, 600, 700)])
@@ -119,7 +197,7 @@ def results(tmp_path_factory):
     pixels = np.stack([255 - foreground, foreground])
     writer = StoreWriter(folder / "p", "k", "probabilities")
     writer.add_array("0", pixels.shape, np.uint8, "czyx")
-    writer.fill("0", lambda block: (pixels[(slice(None), *block.slices)], {}), "p")
+    writer.fill("0", lambda block: (pixels[(slice(None), *block.slices)], {}), label="p")
     ome = multiscale_attributes("p", "czyx", [(1, 1, 1)], None, is_label=False)
     names = ["background", "cell"]
     writer.commit(ome, pixel_size_um=None, class_names=names, scale=1 / 255)
@@ -130,10 +208,12 @@ def results(tmp_path_factory):
 @pytest.mark.parametrize("name", ["p", "s", "s/classes"])
 def test_lost_probabilities_labels_and_classes_are_named(results, tmp_path, name):
     folder = shutil.copytree(results, tmp_path / "r")
-    refuse_incomplete(Store.open(folder / name))
+    read_all(folder / name)
     next(path for path in (folder / name / "0" / "c").rglob("*") if path.is_file()).unlink()
-    with pytest.raises(InputError, match=f"{folder / name}: its file 0/c/0.0.0 is lost"):
-        refuse_incomplete(Store.open(folder / name))
+    made = folder / name.removesuffix("/classes") / ROOT
+    message = f"{folder / name}: its file 0/c/[0/]+ is lost; copy the store again, or delete {made}"
+    with pytest.raises(InputError, match=message):
+        read_all(folder / name)
 
 
 def measure(folder, kind="segmentation", **others):
@@ -215,6 +295,6 @@ def test_a_damaged_store_is_whole_again_after_what_the_message_says(results, tmp
     shutil.rmtree(folder / "s" / "0")
     (folder / "s" / ROOT).unlink()
     write_segmentation(Store.open(folder / "p"), folder / "s", "k", Segmenting())
-    refuse_incomplete(Store.open(folder / "s"))
+    read_all(folder / "s")
     for name in (ROOT, "0/c/0/0/0"):
         assert (folder / "s" / name).read_bytes() == (results / "s" / name).read_bytes()

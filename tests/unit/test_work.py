@@ -27,7 +27,7 @@ def begin(folder, key):
     """Write two stages."""
     work = WorkStore(folder, key, (1, 8, 8))
     for stage in ("first", "second"):
-        work.add(stage, lambda: np.uint8, lambda block: np.ones(block.shape, np.uint8))
+        work.add(lambda: np.uint8, lambda block: np.ones(block.shape, np.uint8), label=stage)
 
 
 def remove_and_die(folder, monkeypatch, deletions):

@@ -51,7 +51,7 @@ def write(folder, picture=PICTURE, key="k", killed_after=None, workers=1, **attr
         return picture[block.slices], {"sum": int(picture[block.slices].sum())}
 
     try:
-        writer.fill("0", compute, "test", workers)
+        writer.fill("0", compute, label="test", workers=workers)
     except KilledError:
         return computed
     assert sum(record["sum"] for record in writer.records("0")) == picture.sum()
@@ -264,7 +264,7 @@ def test_a_run_that_was_thought_lost_does_not_write_into_what_another_has_begun(
         return PICTURE[block.slices], {}
 
     with pytest.raises(InputError, match=f"{tmp_path / 's'}: another run, with other settings"):
-        lost.fill("0", compute_slowly, "lost")
+        lost.fill("0", compute_slowly, label="lost")
     np.testing.assert_array_equal(Store.open(tmp_path / "s").array[:], PICTURE + 1)
     assert write(tmp_path / "s", PICTURE + 1, key="new") == []
 
@@ -344,7 +344,7 @@ def test_threads_are_given_few_of_100_000_blocks_at_a_time(of_100_000_blocks, mo
         return get(graph, *more, **options)
 
     monkeypatch.setattr(dask.threaded, "get", noted)
-    store.fill("0", None, "many", workers=2)
+    store.fill("0", None, label="many", workers=2)
     assert len(begun) == len(set(begun)) == len(MANY) == 100_000
     assert given[0][0] == 0
     assert max(size for _, size in given) <= 100
@@ -388,7 +388,7 @@ def test_of_100_000_blocks_one_per_worker_is_on_the_cluster(of_100_000_blocks, m
     store, begun = of_100_000_blocks
     client = Cluster()
     monkeypatch.setattr("distributed.wait", client.wait)
-    store.fill("0", None, "many", client=client)
+    store.fill("0", None, label="many", client=client)
     assert len(begun) == len(store.records("0")) == 100_000
     assert client.most == 8
     assert client.most_known < 16

@@ -34,9 +34,9 @@ def compare(reference: Store, segmentation: Store, iou_threshold: float) -> dict
     arrays = [store.array for store in stores]
     largest = LARGEST_BLOCK["picture" if reference.shape[0] == 1 else "volume"]
     blocks = plan_blocks(reference.shape, np.minimum(arrays[0].shards, largest).tolist())
-    with progress(len(blocks), "evaluate") as advance:
+    with progress(len(blocks), label="evaluate") as advance:
         for block in blocks:
-            agreement.add(*(np.asarray(array[block.slices]) for array in arrays))
+            agreement.add(*(array[block.slices] for array in arrays))
             advance()
     return {
         "reference": reference.digest,

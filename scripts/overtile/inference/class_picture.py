@@ -6,7 +6,6 @@ from overtile.errors import InputError
 from overtile.geometry.spans import Block
 from overtile.stores.pieces import assemble
 from overtile.stores.store import Store
-from overtile.stores.undamaged import Checked
 
 
 def most_probable(probabilities: np.ndarray) -> np.ndarray:
@@ -35,7 +34,7 @@ class ClassPicture:
 
     def __init__(self, store: Store, threshold: float | None, is_graded: bool):
         self.shape = store.shape
-        self._array = Checked(store.path, store.array)
+        self._array = store.array
         self.class_count = len(store.attributes["class_names"])
         self._steps = round(1 / store.attributes["scale"])
         self._is_known = store.attributes.get("wanted", {}).get("keep") == "classes"

@@ -8,7 +8,6 @@ from scipy import ndimage
 from overtile.errors import InputError
 from overtile.geometry.spans import Block
 from overtile.stores.store import Store
-from overtile.stores.undamaged import Checked, refuse_incomplete
 
 OVERVIEW_PX = 2048 * 2048
 SQUARE_PX = 64
@@ -20,7 +19,7 @@ MARGIN_PX = 2
 class Foreground:
     """A mask of any resolution over a slide: nonzero (z, y, x) where there is something.
 
-    mask: NumPy or Zarr array. shape: of the slide, (z, y, x) px.
+    mask: an array. shape: of the slide, (z, y, x) px.
     """
 
     mask: np.ndarray
@@ -60,8 +59,8 @@ def find_foreground(image: Store, method: str, fill_value: float) -> Foreground 
     if method == "none":
         return None
     if method == "fill":
-        return Foreground(FilledSquares(Checked(image.path, image.array), fill_value), image.shape)
-    pixels = Checked(image.path, image.level(_overview(image)))[:, :, :, :].astype(np.float32)
+        return Foreground(FilledSquares(image.array, fill_value), image.shape)
+    pixels = image.level(_overview(image))[:].astype(np.float32)
     sides = [pixels[..., [0, -1], :], pixels[..., [0, -1]]]
     edge = np.concatenate([side.reshape(len(pixels), -1) for side in sides], axis=1)
     background = np.median(edge, axis=1).reshape(-1, 1, 1, 1)
@@ -108,17 +107,16 @@ def own_foreground(image: Store, mask: Store) -> Foreground:
 
     Raises InputError for a mask that is larger than the slide, or damaged.
     """
-    refuse_incomplete(mask)
     for edge, other in zip(mask.shape, image.shape, strict=True):
         if edge > other:
             raise InputError(
                 f"{mask.path}: mask is {mask.shape} (z, y, x) px, larger than the slide "
                 f"{image.shape}; give one of the same size or smaller"
             )
-    return Foreground(Checked(mask.path, mask.array), image.shape)
+    return Foreground(mask.array, image.shape)
 
 
 def _overview(image: Store) -> int:
     """The finest level of at most 4 million pixels, or the coarsest there is."""
-    sizes = [np.prod(image.level(n).shape[1:]) for n in range(image.levels)]
+    sizes = [np.prod(shape[1:]) for shape in image.shapes]
     return next((n for n, size in enumerate(sizes) if size <= OVERVIEW_PX), image.levels - 1)

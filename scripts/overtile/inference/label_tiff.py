@@ -7,7 +7,6 @@ from uuid import UUID, uuid5
 
 import numpy as np
 import tifffile
-import zarr
 
 from overtile.errors import InputError
 from overtile.progress import progress
@@ -63,19 +62,21 @@ def _about(store: Store, copies: int) -> dict:
     return about
 
 
-def _encoded_tiles(array: zarr.Array, dtype: np.dtype, path: Path) -> Iterator[bytes]:
+def _encoded_tiles(array: Checked, dtype: np.dtype, path: Path) -> Iterator[bytes]:
     """Tiles of all planes in the order that TIFF wants, compressed; each chunk is read once.
 
     path: of the store, for messages.
     """
     depth, height, width = array.shape
-    planes, pixels = array.chunks[0], Checked(path, array)
+    planes = array.chunks[0]
     corners = [(y, x) for y in range(0, height, TILE_PX) for x in range(0, width, TILE_PX)]
-    with progress(len(range(0, depth, planes)) * len(corners), "write TIFF", "tile") as advance:
+    with progress(
+        len(range(0, depth, planes)) * len(corners), label="write TIFF", unit="tile"
+    ) as advance:
         for z in range(0, depth, planes):
             waiting: list[list[bytes]] = [[] for _ in range(min(planes, depth - z) - 1)]
             for y, x in corners:
-                box = pixels[z : z + planes, y : y + TILE_PX, x : x + TILE_PX]
+                box = array[z : z + planes, y : y + TILE_PX, x : x + TILE_PX]
                 if box.max() > np.iinfo(dtype).max:
                     raise InputError(
                         f"{path}: has id {box.max()}; allowed in OME-TIFF: up to "

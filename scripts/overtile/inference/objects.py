@@ -11,7 +11,6 @@ from overtile.geometry.spans import Block, plan_blocks
 from overtile.progress import progress
 from overtile.stores.labels import distinct_ids
 from overtile.stores.store import Store
-from overtile.stores.undamaged import Checked
 
 BLOCK = {"picture": (1, 2048, 2048), "volume": (16, 512, 512)}
 """Edges (z, y, x) in px of what is read at once, whole chunks: shards may be too large for that."""
@@ -96,7 +95,7 @@ def measure_objects(labels: Store, probabilities: Store | None = None) -> Object
     is_volume = labels.shape[0] > 1
     sums = ObjectSums.zeros(count, 3 if is_volume else 2, probabilities is not None)
     blocks = reading_blocks(labels)
-    with progress(len(blocks), "measure objects") as advance:
+    with progress(len(blocks), label="measure objects") as advance:
         for block in blocks:
             values = None if probabilities is None else _read(probabilities, block)
             parts = _read(labels, block), known, _read(classes, block)
@@ -124,14 +123,14 @@ def reading_blocks(labels: Store) -> list[Block]:
 
 
 def _read(store: Store, block: Block) -> np.ndarray:
-    return Checked(store.path, store.array)[(..., *block.slices)]
+    return store.array[(..., *block.slices)]
 
 
 def _known_ids(labels: Store) -> np.ndarray | None:
     """All ids in increasing order; None if they are 1 to n, as those of components always are."""
     if labels.attributes["kind"] != "instances":
         return None
-    known = distinct_ids(Checked(labels.path, labels.array))
+    known = distinct_ids(labels.array)
     is_dense = len(known) == 0 or known[-1] == len(known)
     return None if is_dense else known
 

@@ -10,7 +10,6 @@ from overtile.geometry.spans import Block, read_clipped
 from overtile.inference.objects import Objects, reading_blocks
 from overtile.progress import progress
 from overtile.stores.store import Store
-from overtile.stores.undamaged import Checked
 
 
 def outline_objects(labels: Store, objects: Objects) -> Iterator[Polygons]:
@@ -22,11 +21,11 @@ def outline_objects(labels: Store, objects: Objects) -> Iterator[Polygons]:
     that cross the lower border of a row of blocks, and an object as large as the slide with all of
     its outline.
     """
-    blocks, ids = reading_blocks(labels), Checked(labels.path, labels.array)
+    blocks, ids = reading_blocks(labels), labels.array
     grid = np.array(blocks[-1].index) + 1
     edges = np.array(blocks[0].shape)
     waiting: dict[int, list[Chains]] = {}
-    with progress(len(blocks), "outline objects") as advance:
+    with progress(len(blocks), label="outline objects") as advance:
         for number, block in enumerate(blocks):
             chains = trace(read_framed(ids, block), block.start, labels.shape)
             last = _last_blocks(objects, chains.owners, block, edges, grid)

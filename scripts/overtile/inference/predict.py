@@ -22,7 +22,6 @@ from overtile.networks.normalise import normalise
 from overtile.stores.digest import digest_of
 from overtile.stores.ngff import multiscale_attributes
 from overtile.stores.store import Store
-from overtile.stores.undamaged import Checked
 from overtile.stores.work import NAME as WORK
 from overtile.stores.work import remove_work
 from overtile.stores.writer import StoreWriter
@@ -75,7 +74,7 @@ class Prediction:
         """What the network sees."""
         image = self.image
         if self.scaling is None:
-            return Normalised(Checked(image.path, image.array), image.mean, image.std)
+            return Normalised(image.array, image.mean, image.std)
         mean, std = self.statistics or (image.mean, image.std)
         return Normalised(Resampled(image, self.scaling), mean, std)
 
@@ -171,7 +170,8 @@ def write_prediction(
     writer = StoreWriter(folder, key, "probabilities")
     writer.add_array("0", (predictor.channels, *image.shape), np.uint8, AXES, SHARD_SCALE)
     if prediction.scaling is None:
-        writer.fill("0", prediction.block, f"predict {image.name}", BLOCKS_AT_ONCE, client)
+        label = f"predict {image.name}"
+        writer.fill("0", prediction.block, label=label, workers=BLOCKS_AT_ONCE, client=client)
         made = _how_it_was_made(prediction, writer)
     else:
         made = _fill_by_other_pixels(prediction, writer, key, client)
@@ -204,14 +204,14 @@ def _fill_by_other_pixels(prediction: Prediction, writer: StoreWriter, key: str,
         shape = (prediction.predictor.channels, *prediction.scaling.shape)
         seen = work.add_array("0", shape, np.uint8, AXES, SHARD_SCALE)
         label = f"predict {prediction.image.name}, resampled"
-        work.fill("0", prediction.seen_block, label, BLOCKS_AT_ONCE, client)
+        work.fill("0", prediction.seen_block, label=label, workers=BLOCKS_AT_ONCE, client=client)
         made = _how_it_was_made(prediction, work)
 
         def bring(block: Block) -> tuple[np.ndarray, dict]:
             return prediction.block_from(seen, block), {"made": made}
 
         label = f"bring {prediction.image.name} back"
-        writer.fill("0", bring, label, BLOCKS_AT_ONCE, client)
+        writer.fill("0", bring, label=label, workers=BLOCKS_AT_ONCE, client=client)
     return writer.records("0")[0]["made"]
 
 

@@ -12,7 +12,6 @@ from overtile.stores.ingest import block_statistics, mean_and_std
 from overtile.stores.layout import PICTURE_SHARD, VOLUME_SHARD
 from overtile.stores.pieces import inside, pieces
 from overtile.stores.store import Store
-from overtile.stores.undamaged import Checked
 
 ALIKE = 1 + 1e-6
 """Ratios so close differ by how sizes were written down."""
@@ -67,7 +66,7 @@ class Resampled:
 
     @cached_property
     def _array(self):
-        return Checked(self._image.path, self._image.level(self._level))
+        return self._image.level(self._level)
 
     def __getitem__(self, index: tuple) -> np.ndarray:
         """A box by four indices (c, z, y, x): slices, of which z may be a number."""

@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import zarr
 
 from overtile.geometry.components import Census, id_dtype
 from overtile.geometry.flood import flood
@@ -20,6 +19,7 @@ from overtile.inference.class_picture import ClassPicture
 from overtile.inference.segmenting import Segmenting
 from overtile.stores.labels import Components
 from overtile.stores.pieces import assemble, compute_in_pieces, pieces, whole
+from overtile.stores.undamaged import Checked
 from overtile.stores.work import WorkStore
 
 
@@ -43,7 +43,7 @@ class Seeds:
 class Flooded:
     """Ids after seeds have flooded their surroundings."""
 
-    def __init__(self, seeds: zarr.Array, picture: ClassPicture, grow_px: int):
+    def __init__(self, seeds: Checked, picture: ClassPicture, grow_px: int):
         self._seeds, self._picture, self._grow_px = seeds, picture, grow_px
         self.shape = picture.shape
 
@@ -65,7 +65,7 @@ class Flooded:
 class Filled:
     """Ids after holes have been given to the objects around them."""
 
-    def __init__(self, before: zarr.Array, max_hole_px: int):
+    def __init__(self, before: Checked, max_hole_px: int):
         self._before, self._max_hole_px = before, max_hole_px
         self.shape = before.shape
 
@@ -114,7 +114,7 @@ class StagedObjects:
         self._folder, self._key, self._least_px = folder, key, least_px
 
     @cached_property
-    def _made(self) -> tuple[zarr.Array, np.ndarray, np.ndarray, int]:
+    def _made(self) -> tuple[Checked, np.ndarray, np.ndarray, int]:
         """The last stage; final ids and classes of its ids; how many objects there are."""
         work = WorkStore(self._folder, self._key, self.shape)
         first = self._found(work)
@@ -127,7 +127,7 @@ class StagedObjects:
         classes[numbers == 0] = 0
         return last, numbers, classes, count
 
-    def _found(self, work: WorkStore) -> zarr.Array:
+    def _found(self, work: WorkStore) -> Checked:
         """The first stage: components of the class map, or seeds."""
         picture, how = self._picture, self._how
         if how.seed_threshold is None:
@@ -135,16 +135,16 @@ class StagedObjects:
         else:
             seeds = Seeds(picture, how.seed_threshold)
             found, name = Components(seeds.classes, self.shape, how.min_seed_px), "seeds"
-        return work.add(name, lambda: id_dtype(found.count), found.ids)
+        return work.add(lambda: id_dtype(found.count), found.ids, label=name)
 
-    def _grown(self, work: WorkStore, array: zarr.Array) -> zarr.Array:
+    def _grown(self, work: WorkStore, array: Checked) -> Checked:
         """The last stage."""
         how, dtype = self._how, array.dtype
         if how.seed_threshold is not None:
             flooded = Flooded(array, self._picture, how.grow_px)
-            array = work.add("flood", lambda: dtype, flooded.ids)
+            array = work.add(lambda: dtype, flooded.ids, label="flood")
         if how.max_hole_px:
-            array = work.add("holes", lambda: dtype, Filled(array, how.max_hole_px).ids)
+            array = work.add(lambda: dtype, Filled(array, how.max_hole_px).ids, label="holes")
         if how.border_px:
             before, ndim = array, 2 if self.shape[0] == 1 else 3
             halo = (halo_px(how.border_px),) * 3
@@ -155,10 +155,10 @@ class StagedObjects:
                     *(lambda ids: close_gaps(ids, how.border_px), dtype),
                 )
 
-            array = work.add("borders", lambda: dtype, close)
+            array = work.add(lambda: dtype, close, label="borders")
         return array
 
-    def _classes_by_id(self, first: zarr.Array, count: int) -> np.ndarray:
+    def _classes_by_id(self, first: Checked, count: int) -> np.ndarray:
         """The class of each id, (count + 1,) uint8: that of its pixels in the first stage."""
         classes = np.ones(count + 1, np.uint8)
         classes[0] = 0

@@ -15,7 +15,7 @@ WHOLE: Box = (slice(None), slice(None))
 
 def overview_level(store: Store) -> int:
     """The finest level whose longer edge is at most 1024 px, or the coarsest there is."""
-    edges = (max(store.level(n).shape[-2:]) for n in range(store.levels))
+    edges = (max(shape[-2:]) for shape in store.shapes)
     return next((n for n, edge in enumerate(edges) if edge <= EDGE_PX), store.levels - 1)
 
 

@@ -22,10 +22,10 @@ def find_window(image: Store, labels: Sequence[Store | None], level: int) -> tup
     a window of about six objects has at most 320 px.
     """
     wanted = window_px(image, [store for store in labels if store is not None])
-    area = tuple(slice(0, n) for n in image.level(level).shape[-2:])
+    area = tuple(slice(0, n) for n in image.shapes[level][-2:])
     while True:
         planes = [read_labels(store, level, area) for store in labels]
-        factor = image.shape[-1] / image.level(level).shape[-1]
+        factor = image.shape[-1] / image.shapes[level][-1]
         edge = max(SMALLEST_WINDOW_PX, round(wanted / factor))
         box = densest_box(disagreement(*planes, shape=box_size(area)), edge)
         box = tuple(
@@ -92,7 +92,7 @@ def box_size(box: Box) -> tuple[int, int]:
 def box_at_level(image: Store, level: int, box: Box, other: int) -> Box:
     """The same window at another level, cut to the picture and at least 1 px wide."""
     sides = []
-    here, there = image.level(level).shape[-2:], image.level(other).shape[-2:]
+    here, there = image.shapes[level][-2:], image.shapes[other][-2:]
     for side, n, m in zip(box, here, there, strict=True):
         start = min(m - 1, round(side.start * m / n))
         sides.append(slice(start, min(m, max(start + 1, round(side.stop * m / n)))))

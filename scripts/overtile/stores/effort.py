@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from overtile.errors import InputError
@@ -73,7 +74,37 @@ def add_effort(folder: Path, **facts: object) -> None:
 
 
 def read_effort(folder: Path) -> dict:
-    """What it took to make a folder; empty if that is not known: no work is refused for it."""
-    with suppress(InputError):
-        return read_json(folder / EFFORT)
-    return {}
+    """What it took to make a folder; empty if that is not known: no work is refused for it.
+
+    runs: a list of records, each with the text `started`; seconds: a number, 0 or above. What is
+    damaged or of another type counts as not known.
+    """
+    known: object = {}
+    with suppress(InputError, RecursionError):
+        known = read_json(folder / EFFORT)
+    if not isinstance(known, dict):
+        return {}
+    if "runs" in known:
+        runs = known["runs"] if isinstance(known["runs"], list) else []
+        known["runs"] = [run for run in runs if _is_run(run)]
+    seconds = known.get("seconds", 0.0)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < inf:
+        del known["seconds"]
+    return known
+
+
+def _is_run(run: object) -> bool:
+    """Whether something is the record of a run: a mapping of names to what `provenance` notes."""
+    if not isinstance(run, dict):
+        return False
+    texts = ("script", "command", "code", "started", "ended", "key", "content", "device")
+    return (
+        all(isinstance(run.get(name, ""), str) for name in texts)
+        and all(_names_texts(run.get(name, {})) for name in ("inputs", "versions"))
+        and isinstance(run.get("also", []), list)
+        and all(isinstance(digest, str) for digest in run.get("also", []))
+    )
+
+
+def _names_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())

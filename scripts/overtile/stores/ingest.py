@@ -95,7 +95,7 @@ def write_picture(
             )
         return pixels, block_statistics(pixels)
 
-    writer.fill("0", copy, f"ingest {raw.path.name}")
+    writer.fill("0", copy, label=f"ingest {raw.path.name}")
     factors = add_pyramid(writer, AXES, pixel_size_um, is_label=False)
     mean, std = mean_and_std(writer.records("0"))
     writer.commit(

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import zarr
 
 from overtile.geometry.components import IGNORE, Stitcher, id_dtype, label_block
 from overtile.geometry.spans import Block, plan_blocks
@@ -51,7 +50,7 @@ def write_classes(
         classes = read(block)
         return classes, {"counts": np.bincount(classes.ravel(), minlength=256).tolist()}
 
-    writer.fill("0", classify, "classes", workers)
+    writer.fill("0", classify, label="classes", workers=workers)
     counts = np.sum([r["counts"] for r in writer.records("0")], axis=0)
     factors = add_pyramid(writer, AXES, pixel_size_um, is_label=True)
     writer.commit(
@@ -80,11 +79,11 @@ def write_objects(
     """
     writer = StoreWriter(folder, key, "labels")
     array = writer.add_array("0", shape, dtype, AXES)
-    writer.fill("0", lambda block: (read(block), {}), "objects")
+    writer.fill("0", lambda block: (read(block), {}), label="objects")
     _commit_objects(writer, classes, kind, len(distinct_ids(array)), **attributes)
 
 
-def distinct_ids(array: zarr.Array | Checked) -> np.ndarray:
+def distinct_ids(array: Checked) -> np.ndarray:
     """All ids > 0 of an array (z, y, x), each once, in increasing order.
 
     Memory: a piece, and as many bytes as all ids have, twice over.
@@ -204,14 +203,15 @@ def write_numbered(
     shape = objects.shape
     classes = write_classes(folder, key, shape, objects.classes, class_names, pixel_size_um)
     writer = StoreWriter(folder, key, "labels")
-    known = writer.has_array("0") or id_dtype(prod(shape)) == np.uint32
-    writer.add_array("0", shape, np.uint32 if known else id_dtype(objects.count), AXES)
+    largest = id_dtype(prod(shape))
+    dtype = np.uint32 if largest == np.uint32 else writer.dtype_of("0") or id_dtype(objects.count)
+    writer.add_array("0", shape, dtype, AXES)
 
     def number(block: Block) -> tuple[np.ndarray, dict]:
         ids = objects.ids(block)
         return ids, {"largest": int(ids.max())}
 
-    writer.fill("0", number, "objects")
+    writer.fill("0", number, label="objects")
     count = max(record["largest"] for record in writer.records("0"))
     _commit_objects(writer, classes, kind, count, **attributes)
 

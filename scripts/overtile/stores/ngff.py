@@ -1,9 +1,14 @@
 """OME-Zarr 0.5 metadata, built and checked with ome-zarr-models."""
 
 import contextlib
+import errno
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
+
+from overtile.errors import InputError
 
 SPACE = ("z", "y", "x")
 
@@ -74,7 +79,7 @@ def list_labels(image_store: Path) -> None:
     folder = Path(image_store) / "labels"
     if not _is_listing(folder / "zarr.json"):
         return
-    with open(folder / ".lock", "w") as lock:
+    with _open_lock(folder / ".lock") as lock:
         # ASSUME: where a file system has no locks (ENOLCK and the like), jobs of one slide seldom
         # end in the same moment; the next of them lists what this one missed.
         with contextlib.suppress(OSError):
@@ -88,6 +93,16 @@ def list_labels(image_store: Path) -> None:
                 "attributes": {"ome": {"version": "0.5", "labels": found}},
             },
         )
+
+
+def _open_lock(path: Path) -> BinaryIO:
+    """A file to be locked, made if need be. Raises InputError for a link, which leads elsewhere."""
+    try:
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "rb+")
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise InputError(f"{path}: is a link, allowed: a file; delete it") from None
 
 
 def _is_listing(path: Path) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from overtile.stores.journal import Journal
 from overtile.stores.reference import write_reference
 from overtile.stores.store import ROOT, Store
 
@@ -42,8 +43,23 @@ def remove_temporary(beside: Path) -> None:
     Not earlier: another run may still read its own, until it is refused to write.
     """
     for entry in beside.parent.iterdir():
-        if entry.name.startswith(_prefix(beside)):
+        if entry.name.startswith(_prefix(beside)) and _is_temporary(entry):
             shutil.rmtree(entry, ignore_errors=True)
+
+
+def _is_temporary(folder: Path) -> bool:
+    """Whether a folder holds nothing but label stores of this project, or nothing yet."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    return all(
+        store.is_dir()
+        and (
+            Journal.holder(store) == "labels"
+            or Journal.holder(store / "classes") == "classes"
+            or not any(store.iterdir())
+        )
+        for store in folder.iterdir()
+    )
 
 
 def _prefix(beside: Path) -> str:

@@ -53,7 +53,7 @@ def add_pyramid(
             )
             return reduce(np.asarray(source[(..., *box)]), factors), {}
 
-        writer.fill(str(level), shrink, f"pyramid level {level}")
+        writer.fill(str(level), shrink, label=f"pyramid level {level}")
         total = tuple(t * f for t, f in zip(total, factors, strict=True))
         all_factors.append(total)
         above = array

@@ -20,6 +20,8 @@ def write_separated(
     each plane of a stack, 3 also between planes. Pixels to ignore stay ignored.
     """
     classes = labels.label_classes()
+    for store in (labels, classes):
+        store.level(0)  # a lost shard is told before anything is written
     halo = (separate_px if ndim == 3 else 0, separate_px, separate_px)
 
     def read_classes(block: Block) -> np.ndarray:

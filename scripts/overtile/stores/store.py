@@ -3,17 +3,20 @@
 A store is a folder. Its root `zarr.json` is written last: a store without it does not exist.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import zarr
-
 from overtile.errors import InputError
-
-ROOT = "zarr.json"
+from overtile.stores.journal import Journal, recorded
+from overtile.stores.root import ROOT, of_level, read_root, remedy
+from overtile.stores.undamaged import (
+    Checked,
+    open_array,
+    refuse_lost_shards,
+    refuse_odd_level,
+)
 
 
 def store_path(path: str | Path) -> Path:
@@ -24,49 +27,68 @@ def store_path(path: str | Path) -> Path:
 
 @dataclass(frozen=True)
 class Store:
-    """A committed store. Arrays are (c, z, y, x) for pictures and (z, y, x) for labels."""
+    """A committed store. Arrays are (c, z, y, x) for pictures and (z, y, x) for labels.
+
+    array_digests: SHA-256 of each array's metadata file; None where they are not known.
+    """
 
     path: Path
     attributes: dict
+    array_digests: dict[str, str] | None = None
+    _opened: dict[int, Checked] = field(default_factory=dict, repr=False, compare=False)
+    _looked_for: set[int] = field(default_factory=set, repr=False, compare=False)
 
     @classmethod
     def open(cls, path: str | Path, holds: str | None = None) -> "Store":
-        """Open a store by its folder or root file.
+        """Open a store by its folder or root file, and verify the root.
 
         holds: what it must hold: picture, labels, classes, weights or probabilities; None for any.
-        Raises InputError if it holds something else, or was never committed.
+        Raises InputError if it holds something else, was never committed, or is damaged.
         """
         folder = store_path(path)
-        try:
-            root = json.loads((folder / ROOT).read_text())
-            own = root["attributes"]["overtile"]
-            store = cls(folder, {"ome": root["attributes"]["ome"], **own})
-            found = own["holds"]
-        except NotADirectoryError:
+        root = read_root(folder)
+        if holds not in (None, root.own["holds"]):
             raise InputError(
-                f"{folder}: is a file, not a store; make one with scripts/ingest.py"
-            ) from None
-        except FileNotFoundError:
-            raise InputError(
-                f"{folder}: no finished store here (its {ROOT} is missing); make it first"
-            ) from None
-        except (ValueError, KeyError, TypeError):
-            raise InputError(
-                f"{folder}: not a store of this project (no 'overtile' in {ROOT}); "
-                "make it with scripts/ingest.py"
-            ) from None
-        if holds not in (None, found):
-            raise InputError(f"{folder}: holds {found}; give a store that holds {holds}")
-        return store
+                f"{folder}: holds {root.own['holds']}; give a store that holds {holds}"
+            )
+        return cls(folder, {"ome": root.ome, **root.own}, root.arrays)
 
     @cached_property
-    def array(self) -> zarr.Array:
+    def array(self) -> Checked:
         """The full-size array."""
         return self.level(0)
 
-    def level(self, number: int) -> zarr.Array:
-        """The array of one pyramid level, 0 = full size."""
-        return zarr.open_array(self.path / str(number), mode="r")
+    def level(self, number: int) -> Checked:
+        """The array of one pyramid level, 0 = full size.
+
+        The first time its shards are looked for. Raises InputError if one is lost.
+        """
+        array = self._open(number)
+        if number not in self._looked_for:
+            known = {} if self.array_digests is not None else recorded(self.path)
+            refuse_lost_shards(self.path, array, of_level(known, str(number)))
+            self._looked_for.add(number)
+        return array
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shape of each pyramid level; no shard is looked for."""
+        return [self._open(number).shape for number in range(self.levels)]
+
+    def _open(self, number: int) -> Checked:
+        if number not in self._opened:
+            name = str(number)
+            array = open_array(self.path, name, (self.array_digests or {}).get(name))
+            if number:
+                datasets = self.attributes["ome"]["multiscales"][0]["datasets"]
+                refuse_odd_level(self.path, number, array.shape, self._open(0).shape, datasets)
+            elif "mean" in self.attributes and len(self.mean) != array.shape[0]:
+                raise InputError(
+                    f"{self.path}: has {array.shape[0]} channels, but its {ROOT} knows the mean of "
+                    f"{len(self.mean)}; {remedy(self.path)}"
+                )
+            self._opened[number] = array
+        return self._opened[number]
 
     @property
     def levels(self) -> int:
@@ -76,7 +98,7 @@ class Store:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(z, y, x) in pixels."""
-        return tuple(self.array.shape[-3:])
+        return self._open(0).shape[-3:]
 
     @property
     def pixel_size_um(self) -> tuple[float, float, float]:
@@ -110,6 +132,21 @@ class Store:
     def label_classes(self) -> "Store":
         """The class map that lies inside a label store."""
         return Store.open(self.path / "classes", "classes")
+
+
+def finished_labels(picture: Store) -> dict[str, Store]:
+    """The finished label stores of this project inside a picture's store, by name.
+
+    Those of other programs are left out. Raises InputError for a damaged one of this project.
+    """
+    roots = sorted((picture.path / "labels").glob(f"*/{ROOT}"))
+    found = {root.parent.name: Store.open(root) for root in roots if _is_ours(root)}
+    return {name: store for name, store in found.items() if store.attributes["holds"] == "labels"}
+
+
+def _is_ours(root: Path) -> bool:
+    """Whether a root file, which may be damaged, is of this project."""
+    return Journal.holder(root.parent) is not None or b'"overtile"' in root.read_bytes()
 
 
 def labels_of(images: Sequence[Store], paths: Sequence[Path] | None) -> list[Store]:

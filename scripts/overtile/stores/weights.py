@@ -106,6 +106,8 @@ def write_weights(
 ) -> None:
     """Write the weight map of a slide's labels; `workers` blocks at once."""
     classes = labels.label_classes()
+    for store in (labels, classes):
+        store.level(0)  # a lost shard is told before anything is written
     pixel_size_um = labels.attributes["pixel_size_um"]
     writer = StoreWriter(folder, key, "weights")
     writer.add_array("0", labels.shape, np.float32, AXES)
@@ -113,7 +115,7 @@ def write_weights(
     def weigh(block: Block) -> tuple[np.ndarray, dict]:
         return weigh_block(labels, classes, block, weighting), {}
 
-    writer.fill("0", weigh, "border weights", workers)
+    writer.fill("0", weigh, label="border weights", workers=workers)
     writer.commit(
         multiscale_attributes(folder.name, AXES, [(1, 1, 1)], pixel_size_um, is_label=False),
         pixel_size_um=pixel_size_um,

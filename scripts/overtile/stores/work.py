@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import zarr
 
 from overtile.geometry.spans import Block
 from overtile.stores.digest import digest_of
 from overtile.stores.journal import NAME as JOURNAL
-from overtile.stores.journal import Journal
+from overtile.stores.journal import Journal, arrays_named
+from overtile.stores.undamaged import Checked
 from overtile.stores.writer import StoreWriter
 
 NAME = "work"
@@ -35,24 +35,26 @@ class WorkStore:
 
     def add(
         self,
-        label: str,
         dtype: Callable[[], np.dtype],
         compute: Callable[[Block], np.ndarray],
-    ) -> zarr.Array:
+        *,
+        label: str,
+    ) -> Checked:
         """Write one more stage, or what of it an earlier try has left; return it.
 
         dtype: asked only if no earlier try has begun the stage. compute: gives the ids of a block.
+        label: what the stage is, for people.
         """
         name = str(self._stages)
         self._stages += 1
-        known = self._writer.has_array(name)
-        array = self._writer.add_array(name, self._shape, None if known else dtype(), AXES)
+        dtype_of_ids = self._writer.dtype_of(name) or dtype()
+        array = self._writer.add_array(name, self._shape, dtype_of_ids, AXES)
 
         def note(block: Block) -> tuple[np.ndarray, dict]:
             ids = compute(block)
             return ids, {"largest": int(ids.max())}
 
-        self._writer.fill(name, note, label)
+        self._writer.fill(name, note, label=label)
         self.largest = max(record["largest"] for record in self._writer.records(name))
         return array
 
@@ -61,8 +63,9 @@ def remove_work(folder: Path) -> None:
     """Remove what was left for later stages, if there is anything."""
     work = folder / NAME
     if Journal.holder(work) == NAME:
-        for stage in work.glob("*/"):
-            shutil.rmtree(stage)
+        for stage in sorted(arrays_named(work)):
+            if (work / stage).exists():
+                shutil.rmtree(work / stage)
         # Last, so that after a kill the folder is still known as one of ours.
         (work / JOURNAL).unlink()
     if work.is_dir() and not any(work.iterdir()):

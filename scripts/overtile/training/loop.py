@@ -55,7 +55,9 @@ def train_fold(
     sampler = TileSampler(train, plan, fold)
     first_step = len(history) * plan["steps_per_epoch"]
     batches = sampler.batches(first_step, plan["epochs"] * plan["steps_per_epoch"])
-    with progress(plan["epochs"], f"train fold {fold}", "epoch", len(history)) as advance:
+    with progress(
+        plan["epochs"], label=f"train fold {fold}", unit="epoch", start=len(history)
+    ) as advance:
         for epoch in range(len(history), plan["epochs"]):
             began = time.monotonic()
             row = {"epoch": epoch + 1}

@@ -38,7 +38,10 @@ class Slide:
                 f"{weights.path}: is not the weight map of {labels.path}; weigh it again, and "
                 "give images, labels and weights in the same order"
             )
-        return cls(image, labels.label_classes(), weights)
+        slide = cls(image, labels.label_classes(), weights)
+        for store in (slide.image, slide.classes, slide.weights):
+            store.level(0)  # a lost shard is told now, not after hours
+        return slide
 
 
 @dataclass(frozen=True)
