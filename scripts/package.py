@@ -14,20 +14,29 @@ def build_parser():
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--folds", type=cli.path, nargs="+", help="folders written by train.py")
     source.add_argument("--adopt", type=cli.path, help="a finished package, to copy and check")
+    parser.add_argument(
+        "--classes",
+        nargs="+",
+        metavar="NAME",
+        help="with --adopt: classes that the package must have, in any order",
+    )
     parser.add_argument("--package", type=cli.path, required=True, help="folder to write")
     return parser
 
 
 def run(args):
     """Copy plan and weights, write the card."""
+    from overtile.errors import InputError
     from overtile.inference.package import copy_package, write_package
+    from overtile.planning.reading import read_plan
     from overtile.stores.digest import digest_file
-    from overtile.training.plan import read_plan
 
     if args.folds:
+        if args.classes:
+            raise InputError("--classes: are those of the plan with --folds; give it with --adopt")
         write_package(read_plan(args.plan), args.folds, args.package)
         return {"content": digest_file(args.package / "plan.yaml")}
-    source = copy_package(args.adopt, args.package, args.plan)
+    source = copy_package(args.adopt, args.package, args.plan, args.classes)
     inputs = {str(source.resolve()): digest_file(source)}
     return {
         "content": digest_file(args.package / "plan.yaml"),

@@ -43,15 +43,15 @@ def run(args):
     from overtile.code_digest import code_digest
     from overtile.errors import InputError
     from overtile.networks.device import choose_device, say_device
+    from overtile.planning.reading import read_plan
     from overtile.stores.digest import digest_of
     from overtile.stores.store import Store, labels_of
     from overtile.training.loop import train_fold
-    from overtile.training.plan import read_plan
     from overtile.training.samples import Slide
 
     plan = read_plan(args.plan)
-    if not 0 <= args.fold < len(plan["folds"]):
-        raise InputError(f"--fold: is {args.fold}; allowed: 0 to {len(plan['folds']) - 1}")
+    if not 0 <= args.fold < len(plan.folds):
+        raise InputError(f"--fold: is {args.fold}; allowed: 0 to {len(plan.folds) - 1}")
     if len(args.images) != len(args.weights):
         raise InputError(
             f"--weights: {len(args.weights)} maps for {len(args.images)} images; give one each"
@@ -64,23 +64,23 @@ def run(args):
         if image.name in slides:
             raise InputError(f"--images: two slides are called {image.name}; rename one")
         slides[image.name] = Slide.open(image, labels, Store.open(path, "weights"))
-    fold = plan["folds"][args.fold]
-    missing = [name for name in fold["train"] + fold["validation"] if name not in slides]
+    fold = plan.folds[args.fold]
+    missing = [name for name in fold.slides if name not in slides]
     if missing:
         raise InputError(f"--images: slides of the plan are missing: {', '.join(missing)}")
     device = choose_device(args.device, args.precision, args.threads)
-    used = [slides[name] for name in fold["train"] + fold["validation"]]
+    used = [slides[name] for name in fold.slides]
     digests = [(s.image.digest, s.classes.digest, s.weights.digest) for s in used]
     key = digest_of(
-        {name: value for name, value in plan.items() if name != "slides"},
+        plan.identity(),
         *(args.fold, digests, device.torch.type, device.precision, code_digest(__file__)),
     )
     say_device(device, args.device)
     train_fold(
         plan,
         args.fold,
-        used[: len(fold["train"])],
-        used[len(fold["train"]) :],
+        used[: len(fold.train)],
+        used[len(fold.train) :],
         args.model,
         key,
         device,

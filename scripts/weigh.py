@@ -48,18 +48,18 @@ def run(args):
     from overtile.code_digest import code_digest
     from overtile.errors import InputError
     from overtile.geometry.class_balance import class_weights
+    from overtile.planning.reading import read_plan
     from overtile.stores.digest import digest_of
     from overtile.stores.plain import open_labels
     from overtile.stores.store import store_path
     from overtile.stores.weights import choose_weighting, write_weights
-    from overtile.training.plan import read_plan
 
     with open_labels(args.labels, "instances") as labels:
         attributes = labels.label_classes().attributes
         if args.plan:
             plan = read_plan(args.plan)
             weighting = choose_weighting(
-                labels, **plan["weights"], spacing=plan["spacing"], name=str(args.labels)
+                labels, **vars(plan.weights), spacing=plan.spacing, name=str(args.labels)
             )
         else:
             size = labels.pixel_size_um[-args.ndim :]

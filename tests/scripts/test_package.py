@@ -4,8 +4,8 @@ import json
 import shutil
 
 from overtile.inference.package import read_package
+from overtile.planning.reading import read_plan
 from overtile.stores.digest import digest_file
-from overtile.training.plan import read_plan
 
 
 def test_a_model_card_names_classes_slides_and_scores(packaged):
@@ -17,8 +17,8 @@ def test_a_package_holds_the_best_weights_of_its_folds_and_no_code(packaged):
     package = packaged / "package"
     names = {file.name for file in package.iterdir()}
     assert names == {"plan.yaml", "README.md", "fold0.safetensors"}
-    (member,) = read_package(package)["members"]
-    assert member["sha256"] == digest_file(packaged / "fold0" / "best.safetensors")
+    (member,) = read_package(package).members
+    assert member.sha256 == digest_file(packaged / "fold0" / "best.safetensors")
 
 
 def test_weights_that_changed_after_training_are_refused(step, packaged, planned, tmp_path):
@@ -38,10 +38,10 @@ def test_a_package_taken_over_is_the_same_and_comes_with_its_plan(done, packaged
     source, package, plan = packaged / "package", tmp_path / "package", tmp_path / "plan.yaml"
     record = ("--record", tmp_path / "run.json")
     done("package", "--adopt", source / "plan.yaml", "--package", package, "--plan", plan, *record)
-    assert read_package(package) == read_package(source)
+    assert read_package(package).plan == read_package(source).plan
     for name in ("plan.yaml", "README.md", "fold0.safetensors"):
         assert digest_file(package / name) == digest_file(source / name)
-    assert "members" not in read_plan(plan)
+    assert read_plan(plan) == read_package(package).plan
     run = json.loads((tmp_path / "run.json").read_text())
     assert run["inputs"] == {str(source / "plan.yaml"): digest_file(source / "plan.yaml")}
 
@@ -56,8 +56,19 @@ def test_a_changed_package_is_not_taken_over(step, packaged, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
+def test_a_package_of_other_classes_is_not_taken_over(step, done, packaged, tmp_path):
+    source, target = packaged / "package", tmp_path / "package"
+    flags = ("--adopt", source, "--package", target, "--plan", tmp_path / "plan.yaml")
+    result = step("package", *flags, "--classes", "membrane", "nucleus")
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+    assert "tells apart membrane, cell; wanted: membrane, nucleus; " in result.stderr
+    assert not target.exists()
+    done("package", *flags, "--classes", "cell", "membrane")
+    assert read_package(target).plan.classes == ("membrane", "cell")
+
+
 def test_a_package_is_not_taken_over_to_itself(step, packaged, tmp_path):
     source = shutil.copytree(packaged / "package", tmp_path / "source")
     result = step("package", "--adopt", source, "--package", source, "--plan", tmp_path / "p.yaml")
     assert result.returncode == 1 and "name two" in result.stderr
-    assert read_package(source) == read_package(packaged / "package")
+    assert read_package(source).plan == read_package(packaged / "package").plan

@@ -5,6 +5,9 @@ import pytest
 import tifffile
 import yaml
 
+from overtile.planning.plan import Fold
+from overtile.planning.reading import read_plan
+
 
 def test_a_plan_holds_sizes_class_weights_and_the_slides_fingerprints(planned):
     plan = yaml.safe_load((planned / "plan.yaml").read_text())
@@ -158,3 +161,90 @@ def test_labels_separated_in_planes_do_not_pass_for_volumes(step, done, data, tm
     )
     assert result.returncode == 1
     assert "separated in 2 dimensions, the network has 3" in result.stderr
+
+
+def plan_of(done, archive, path, train, validation=(), groups=(), settings=None):
+    """plan.yaml of slides in the order given."""
+    stores = {name: archive / f"{name}.ome.zarr" for name in (*train, *validation)}
+    done(
+        *("plan", "--images", *(stores[name] for name in train)),
+        *("--validation", *(stores[name] for name in validation)),
+        *(("--groups", *groups) if groups else ()),
+        *("--settings", settings or archive / "settings.yaml", "--plan", path),
+    )
+    return path.read_bytes()
+
+
+def test_the_order_of_slides_changes_no_plan(done, archive, tmp_path):
+    first = plan_of(done, archive, tmp_path / "1.yaml", "ab", "c", ["mouse 1", "mouse 2"])
+    assert first == plan_of(done, archive, tmp_path / "2.yaml", "ba", "c", ["mouse 2", "mouse 1"])
+    plan = read_plan(tmp_path / "2.yaml")
+    assert plan.folds == (Fold(("a", "b"), ("c",)),)
+    assert [known.slide for known in plan.slides] == ["a", "b", "c"]
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("{folds: 2, tile_px: [64, 64], depth: 2}")
+    for number, (train, groups) in enumerate({"cab": "xxy", "bca": "yxx", "abc": "xyx"}.items()):
+        path = tmp_path / f"{number}.yaml"
+        plan_of(done, archive, path, train, groups=groups, settings=settings)
+        assert read_plan(path).folds == (Fold(("b",), ("a", "c")), Fold(("a", "c"), ("b",)))
+
+
+@pytest.fixture(scope="module")
+def twins(done, archive, data, tmp_path_factory):
+    """Folder with slides a and b of one picture."""
+    folder, source = tmp_path_factory.mktemp("twins"), data / "em_isbi2012"
+    for name in "ab":
+        store = folder / f"{name}.ome.zarr"
+        done("ingest", "--image", source / "image" / "00.png", "--store", store)
+        label = ("--labels", source / "label" / "00.png", "--kind", "binary")
+        done("ingest", *label, "--store", store / "labels" / "reference")
+    return folder
+
+
+def test_a_picture_under_two_names_is_not_learnt_from_and_validated_on(
+    step, done, archive, twins, tmp_path
+):
+    one, other = (twins / f"{name}.ome.zarr" for name in "ab")
+    two_folds = tmp_path / "settings.yaml"
+    two_folds.write_text("{folds: 2, tile_px: [64, 64], depth: 2}")
+    flags = ("--plan", tmp_path / "plan.yaml", "--settings")
+    for given in (
+        ("--images", one, "--validation", other, *flags, archive / "settings.yaml"),
+        ("--images", one, other, *flags, two_folds),
+    ):
+        result = step("plan", *given)
+        assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+        assert "is the same picture as slide" in result.stderr
+        assert "slide a" in result.stderr and "slide b" in result.stderr
+        assert not (tmp_path / "plan.yaml").exists()
+    done("plan", "--images", one, other, *flags, archive / "settings.yaml")
+
+
+def test_two_slides_of_one_name_are_refused(step, archive, twins, tmp_path):
+    result = step(
+        *("plan", "--images", twins / "a.ome.zarr", "--validation", archive / "a.ome.zarr"),
+        *("--settings", archive / "settings.yaml", "--plan", tmp_path / "plan.yaml"),
+    )
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+    assert "slide a: is given 2 times" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{width: 2000}", "width is 2000; allowed: 1 to 1024"),
+        ("{depth: 100}", "depth is 100; allowed: 1 to 7"),
+        ("{width: 1024, depth: 6}", "parameters (width 1024, 6 levels); allowed: "),
+        ("{augmentation: {noise: -1}}", "settings.yaml, augmentation: noise is -1; allowed: 0 and"),
+        ("{augmentation: {noises: 1}}", "unknown key 'noises'; did you mean 'noise'?"),
+        ("{seed: &s 1, folds: *s}", "has a name for a part of it"),
+    ],
+)
+def test_a_network_that_cannot_be_is_refused_while_planning(step, archive, tmp_path, line, message):
+    (tmp_path / "settings.yaml").write_text(line)
+    result = step(
+        *("plan", "--images", archive / "a.ome.zarr"),
+        *("--settings", tmp_path / "settings.yaml", "--plan", tmp_path / "plan.yaml"),
+    )
+    assert result.returncode == 1 and message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1

@@ -8,6 +8,11 @@ import numpy as np
 import pytest
 import tifffile
 
+from overtile.planning.plan import Fold, Weights
+from overtile.settings.checks import to_plain
+from overtile.stores.yaml_files import write_yaml
+from tests.plans import small_plan
+
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "<script>alert(1)</script>"
 
@@ -54,15 +59,9 @@ def scores(small, done) -> Path:
 def model(small) -> Path:
     folder = small / "models" / "unet"
     (folder / "fold0").mkdir(parents=True)
-    (folder / "plan.yaml").write_text(
-        "architecture: {ndim: 2, in_channels: 1, width: 8, pools: [[2, 2]], norm: none, "
-        "dropout: 0.5}\nclasses: [background, cell]\ntile_input_px: [100, 100]\n"
-        "tile_output_px: [60, 60]\nbatch_tiles: 1\nloss: cross_entropy\n"
-        "weights: {w0: 10.0, sigma_px: 5.0, sigma_um: null, tolerance: 1.0e-6,\n"
-        "  class_weights: [0.75, 1.5]}\n"
-        "epochs: 2\nsteps_per_epoch: 3\noptimiser: sgd\n"
-        "learning_rate: 0.01\nseed: 1\nfolds: [{train: [plain], validation: []}]\n"
-    )
+    weights = Weights(10.0, 5.0, None, 1e-6, (0.75, 1.5))
+    plan = small_plan(weights=weights, folds=(Fold(("plain",), ()),), epochs=2)
+    write_yaml(folder / "plan.yaml", to_plain(plan))
     (folder / "fold0" / "history.tsv").write_text("epoch\tloss\n1\t0.9\n2\t0.5\n")
     return folder
 

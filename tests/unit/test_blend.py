@@ -23,6 +23,7 @@ from overtile.inference.seams import seam_score
 from overtile.inference.tiles import predict_block, predict_box
 from overtile.networks.architecture import Architecture, choose_levels
 from overtile.networks.unet import UNet
+from tests.plans import small_plan
 
 CUBIC = (1.0, 1.0, 1.0)
 SPACINGS = st.sampled_from([CUBIC, (3.0, 1.0, 1.0), (1.0, 1.0, 2.5)])
@@ -288,7 +289,8 @@ def test_a_tile_too_large_for_the_device_is_not_cut_but_told_of(ndim):
 
 
 def test_the_tile_is_the_one_learnt_on_unless_another_is_asked_for():
-    plan = {"architecture": {"ndim": 3}, "tile_output_px": [20, 44, 44]}
+    _, a = make_network(3, 1)
+    plan = small_plan(a, tile_output_px=(20, 44, 44))
     assert blending_tile_px(plan) == (20, 44, 44)
     assert blending_tile_px(plan, 64) == (64, 64, 64)
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overtile.geometry.class_balance import class_weights
-from overtile.training.plan import plan_weights
+from overtile.planning.decisions import plan_weights
+from overtile.planning.plan import Weights
 
 
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=5).filter(any))
@@ -36,11 +37,7 @@ def test_weights_of_a_few_pixels_are_known(counts, weights):
 
 def test_a_plan_rounds_the_class_weights_and_takes_the_rest_from_the_settings():
     settings = SimpleNamespace(w0=10.0, sigma_px=5.0, sigma_um=None, border_tolerance=1e-3)
-    assert plan_weights([2, 1], settings) == {
-        "w0": 10.0,
-        "sigma_px": 5.0,
-        "sigma_um": None,
-        "tolerance": 1e-3,
-        "class_weights": [0.75, 1.5],
-    }
-    assert plan_weights([3, 4, 0], settings)["class_weights"] == [1.166667, 0.875, 0]
+    assert plan_weights([2, 1], settings) == Weights(
+        w0=10.0, sigma_px=5.0, sigma_um=None, tolerance=1e-3, class_weights=(0.75, 1.5)
+    )
+    assert plan_weights([3, 4, 0], settings).class_weights == (1.166667, 0.875, 0)

@@ -9,7 +9,7 @@ from overtile.networks.architecture import Architecture, choose_levels
 from overtile.networks.device import Device
 from overtile.networks.fuse import ready_for_inference
 from overtile.networks.unet import NORM, UNet
-from overtile.training.settings import NORMS
+from overtile.settings.ranges import NORMS
 
 CUBIC = (1.0, 1.0, 1.0)
 CASES = [(2, 2, CUBIC), (2, 1, (1.0, 1.0, 2.5)), (3, 1, CUBIC), (3, 2, (3.0, 1.0, 1.0))]

@@ -15,7 +15,7 @@ from overtile.inference.grid import TileTooLarge, batches, tile_grid
 from overtile.inference.tiles import predict_block, predict_box
 from overtile.networks.architecture import Architecture, choose_levels
 from overtile.networks.unet import UNet
-from overtile.training.settings import NORMS
+from overtile.settings.ranges import NORMS
 
 MANY = 64
 """Tiles at once: tiny ones are predicted sooner together."""

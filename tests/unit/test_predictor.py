@@ -21,8 +21,9 @@ from overtile.networks.architecture import Architecture, choose_levels
 from overtile.networks.device import Device
 from overtile.networks.unet import UNet
 from overtile.networks.weights import save_weights
+from overtile.settings.ranges import NORMS
 from overtile.stores.digest import digest_file
-from overtile.training.settings import NORMS
+from tests.plans import small_plan
 
 CPU = Device(torch.device("cpu"), "fp32", threads=1)
 STEP = 1 / 510 + 1e-6
@@ -67,19 +68,7 @@ def make(tmp_path):
             (folder / "fold.json").write_text(json.dumps(done))
             folds.append(folder)
             networks.append(network.eval())
-        plan = {
-            "classes": ["background", "cell", "border"][: a.classes],
-            "architecture": a.to_dict(),
-            "tile_input_px": [0] * a.ndim,
-            "tile_output_px": [0] * a.ndim,
-            "slides": [{"slide": "one", "pixel_size_um": None}],
-            "loss": "cross_entropy",
-            "weights": {"w0": 10, "sigma_px": 5, "sigma_um": None},
-            "epochs": 1,
-            "steps_per_epoch": 1,
-            "seed": 0,
-        }
-        write_package(plan, folds, tmp_path / f"package{seed}")
+        write_package(small_plan(a), folds, tmp_path / f"package{seed}")
         return tmp_path / f"package{seed}", networks
 
     return package
@@ -415,11 +404,20 @@ def test_models_of_another_kind_are_not_averaged(make):
             Predictor([one, package], CPU)
 
 
+def test_models_with_the_same_classes_in_another_order_are_not_averaged_by_number(make):
+    (one, _), (other, _) = (make(architecture(), seed=seed) for seed in (0, 1))
+    plan = yaml.safe_load((other / "plan.yaml").read_text())
+    plan["classes"] = plan["classes"][::-1]
+    (other / "plan.yaml").write_text(yaml.safe_dump(plan))
+    with pytest.raises(InputError, match="package1: differs in network or classes from"):
+        Predictor([one, other], CPU)
+
+
 @pytest.mark.parametrize(("norm", "is_refused"), [("instance", True), ("batch", False)])
 def test_models_blended_in_other_tiles_are_not_averaged(make, norm, is_refused):
     (one, _), (other, _) = (make(architecture(norm=norm), seed=seed) for seed in (0, 1))
     plan = yaml.safe_load((other / "plan.yaml").read_text())
-    (other / "plan.yaml").write_text(yaml.safe_dump({**plan, "tile_output_px": [8, 8]}))
+    (other / "plan.yaml").write_text(yaml.safe_dump({**plan, "tile_output_px": [6, 6]}))
     if is_refused:
         with pytest.raises(InputError, match="package1: differs in .*tiles that are blended"):
             Predictor([one, other], CPU)

@@ -14,25 +14,15 @@ from PIL import Image
 
 from overtile import provenance
 from overtile.errors import InputError
+from overtile.planning.plan import Fold
 from overtile.reporting import inputs, models, page, pictures, planes, plots, summary, table, window
 from overtile.reporting.inputs import Archive, Result, Slide
+from overtile.settings.checks import to_plain
+from overtile.stores.yaml_files import write_yaml
 from overtile_workflow.sheet import read_sheet as read_workflow_sheet
+from tests.plans import small_plan
 
 HOSTILE = "<script>alert(1)</script>"
-PLAN = """\
-architecture: {ndim: 2, in_channels: 1, width: 8, pools: [[2, 2]], norm: none, dropout: 0.5}
-classes: [background, cell]
-tile_input_px: [100, 100]
-tile_output_px: [60, 60]
-batch_tiles: 1
-loss: cross_entropy
-weights: {w0: 10, sigma_px: 5, sigma_um: null}
-epochs: 2
-steps_per_epoch: 3
-optimiser: sgd
-learning_rate: 0.01
-seed: 1
-"""
 
 
 def score_values(slide: str, f1: float | None = 0.8, model: str = "unet") -> dict:
@@ -311,8 +301,8 @@ def test_a_plan_of_something_else_is_refused(tmp_path):
 
 
 def test_only_folds_of_the_plan_are_shown(tmp_path):
-    fold = "{train: [a], validation: []}"
-    (tmp_path / "plan.yaml").write_text(PLAN + f"folds: [{fold}, {fold}, {fold}]\n")
+    plan = small_plan(folds=(Fold(("one",), ()),) * 3)
+    write_yaml(tmp_path / "plan.yaml", to_plain(plan))
     for number in (0, 2, 3):
         (tmp_path / f"fold{number}").mkdir()
         (tmp_path / f"fold{number}" / "history.tsv").write_text(f"epoch\tloss\n1\t{number}\n")

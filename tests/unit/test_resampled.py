@@ -23,6 +23,7 @@ from overtile.stores.ingest import write_picture
 from overtile.stores.pieces import whole
 from overtile.stores.store import Store
 from overtile.stores.undamaged import Checked
+from tests.plans import known_slide, small_plan
 
 RATIOS = st.one_of(st.floats(0.15, 6), st.sampled_from([0.25, 0.5, 1.0, 2.0, 3.0, 4.0]))
 DTYPES = st.sampled_from([np.uint8, np.uint16, np.int32, np.float32])
@@ -330,8 +331,9 @@ def stand_in(size, shape=(1, 100, 100), channels=1):
 
 def plan_of(*sizes, ndim=2):
     """A plan of slides with such pixel sizes."""
-    slides = [{"pixel_size_um": size} for size in sizes]
-    return {"slides": slides, "architecture": {"ndim": ndim, "in_channels": 1}}
+    architecture = Architecture(ndim, 1, 2, 2, *choose_levels(ndim, 1, (1.0, 1.0, 1.0)))
+    slides = [known_slide(str(n), pixel_size_um=size) for n, size in enumerate(sizes)]
+    return small_plan(architecture, slides=tuple(slides))
 
 
 @pytest.mark.parametrize(

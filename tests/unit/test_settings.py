@@ -1,14 +1,13 @@
 """Settings: every mistake is one line that names it; every default is filled in."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
 
-from overtile.training.augment import Augmentation
-from overtile.training.settings import Settings
+from overtile.settings.checks import to_plain
+from overtile.settings.model import Settings
 from overtile_workflow.settings import check_settings, load_schema
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,8 +62,9 @@ def test_scripts_and_workflow_have_the_same_defaults(schema):
     """A model set up by hand, with plan.py alone, is the one that the workflow would make."""
     model = dict(properties(schema["$defs"]["model"], ""))
     workflow = {place.removeprefix("."): part["default"] for place, part in model.items()}
-    by_hand = asdict(Settings()) | {"augmentation": {}}
-    by_hand |= {f"augmentation.{name}": value for name, value in asdict(Augmentation()).items()}
+    by_hand = to_plain(Settings())
+    varied, by_hand["augmentation"] = by_hand["augmentation"], {}
+    by_hand |= {f"augmentation.{name}": value for name, value in varied.items()}
     assert workflow.pop("package") is None  # by hand there is nothing to take over
     assert by_hand == workflow
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from overtile.errors import InputError
+from overtile.planning.decisions import plan_folds
+from overtile.settings.model import Augmentation
 from overtile.training.augment import (
-    Augmentation,
     change_intensity,
     elastic_field,
     linear_map,
@@ -14,7 +15,6 @@ from overtile.training.augment import (
     sample_coordinates,
 )
 from overtile.training.losses import soft_dice, weighted_cross_entropy
-from overtile.training.plan import plan_folds
 
 NOTHING = Augmentation(0.0, 0.0, False, 0.0, 0.0, 0.0)
 
@@ -91,11 +91,11 @@ def test_folds_keep_groups_together_and_validate_every_slide_once():
     names = [f"s{i}" for i in range(7)]
     groups = ["a", "a", "b", "c", "c", "d", "d"]
     folds = plan_folds(names, groups, [], 3)
-    validated = [name for fold in folds for name in fold["validation"]]
+    validated = [name for fold in folds for name in fold.validation]
     assert sorted(validated) == names
     of = dict(zip(names, groups, strict=True))
     for fold in folds:
-        assert not {of[n] for n in fold["train"]} & {of[n] for n in fold["validation"]}
+        assert not {of[n] for n in fold.train} & {of[n] for n in fold.validation}
 
 
 def test_more_folds_than_groups_are_refused():

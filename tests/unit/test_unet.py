@@ -7,7 +7,8 @@ import torch
 
 from overtile.networks.architecture import Architecture, choose_levels
 from overtile.networks.unet import NORM, UNet
-from overtile.training.settings import NORMS
+from overtile.settings.checks import read_record, to_plain
+from overtile.settings.ranges import NORMS
 
 CUBIC = (1.0, 1.0, 1.0)
 
@@ -54,7 +55,37 @@ def test_a_coarse_axis_is_neither_pooled_nor_convolved_before_the_others_catch_u
 
 def test_an_architecture_survives_plain_values():
     a = architecture(3, 2, spacing=(3.0, 1.0, 1.0), norm="batch", dropout=0.1)
-    assert Architecture.from_dict(a.to_dict()) == a
+    assert read_record(Architecture, to_plain(a), "a.yaml") == a
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (3.0, 1.0, 1.0)])
+def test_parameters_are_counted_as_torch_counts_them(ndim, depth, norm, spacing):
+    a = architecture(ndim, depth, spacing=spacing, norm=norm)
+    assert a.parameters == sum(p.numel() for p in UNet(a).parameters())
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_the_largest_map_is_the_largest_that_a_layer_takes_or_gives(ndim, depth):
+    for spacing in ((1.0, 1.0, 1.0), (3.0, 1.0, 1.0)):
+        a = architecture(ndim, depth, spacing=spacing)
+        for wanted in (1, 21):
+            source, output = a.sizes_for((wanted,) * ndim)
+            sizes = []
+
+            def note(layer, taken, given, sizes=sizes):
+                sizes.extend((*(t.numel() for t in taken), given.numel()))
+
+            network = UNet(a)
+            for layer in network.modules():
+                if not list(layer.children()):
+                    layer.register_forward_hook(note)
+            with torch.inference_mode():
+                network(torch.zeros(1, 1, *source))
+            assert a.largest_map(output) == max(sizes)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -12,6 +12,7 @@ from PIL import Image
 
 from overtile.errors import InputError
 from overtile.images.raw import RawImage
+from overtile.planning.plan import Weights
 from overtile.reporting import page, weights
 from overtile.reporting.inputs import Archive, Slide
 from overtile.reporting.models import Model
@@ -22,13 +23,7 @@ from overtile.stores.store import Store
 from overtile.stores.weights import Weighting, write_weights
 
 HOSTILE = "<script>alert(1)</script>"
-PLAN = {
-    "w0": 10.0,
-    "sigma_px": 2.0,
-    "sigma_um": None,
-    "tolerance": 1e-6,
-    "class_weights": [0.75, 1.5],
-}
+PLAN = Weights(10.0, 2.0, None, 1e-6, (0.75, 1.5))
 MODEL = Model("unet", (), (), PLAN)
 
 
@@ -43,7 +38,7 @@ def made(
     names = ["background", "cell"]
     write_reference(raw, folder / "r", "k", "instances", names, [0, 1], ignore, None)
     spacing = [1.0, 1.0] if len(instances) == 1 else [1.0, 1.0, 1.0]
-    weighting = Weighting(PLAN["class_weights"], PLAN["w0"], PLAN["sigma_px"], spacing)
+    weighting = Weighting(list(PLAN.class_weights), PLAN.w0, PLAN.sigma_px, spacing)
     write_weights(Store.open(folder / "r"), folder / "s.zarr", "k", weighting)
     image = Store.open(folder / "slides" / "s.ome.zarr")
     return image, Store.open(folder / "r"), Store.open(folder / "s.zarr")
@@ -209,12 +204,12 @@ def test_a_weight_map_of_other_labels_is_refused(tmp_path):
     [
         ({"w0": 5.0}, r"has w0 10\.0, the plan of model unet 5\.0"),
         ({"sigma_um": 3.0}, r"has sigma 2\.0, the plan of model unet 3\.0"),
-        ({"class_weights": [1.0, 1.0]}, "has class_weights"),
+        ({"class_weights": (1.0, 1.0)}, "has class_weights"),
     ],
 )
 def test_a_weight_map_of_another_plan_is_refused(tmp_path, change, message):
     made(tmp_path, with_gaps((1, 64, 64), (0, 10, 20)))
-    model = replace(MODEL, weights=PLAN | change)
+    model = replace(MODEL, weights=replace(PLAN, **change))
     with pytest.raises(InputError, match=message):
         weights.draw_figures([model], [tmp_path / "s.zarr"], [tmp_path / "r"], None)
 
@@ -238,7 +233,7 @@ def test_labels_of_another_shape_than_the_picture_are_refused(tmp_path):
 def test_the_page_shows_the_figure_and_escapes_what_it_says(tmp_path):
     figure = weights.draw_figure(*made(tmp_path, with_gaps((4, 64, 80), (2, 10, 20))))
     figure = replace(figure, slide=HOSTILE, class_weights=((HOSTILE, 0.75), ("cell", 1.5)))
-    model = replace(MODEL, weights=PLAN | {"sigma_um": 2.0})
+    model = replace(MODEL, weights=replace(PLAN, sigma_um=2.0))
     archive = Archive((Slide("s"),), ("unet",), (), ())
     html = page.render_page(archive, [model], {}, "T", None, [figure])
     text = " ".join(html.split())

@@ -185,8 +185,8 @@ PER_SLIDE = tuple(
 def test_all_months_have_the_same_model(months):
     model = read_package(months / "model" / "results" / "models" / "tiny" / "package")
     for month in ("january", "february"):
-        adopted = months / month / "results" / "models" / "tiny" / "package"
-        assert read_package(adopted) == model
+        adopted = read_package(months / month / "results" / "models" / "tiny" / "package")
+        assert (adopted.plan, adopted.members) == (model.plan, model.members)
         masks = (months / month / "results" / "slides").glob("*/labels/tiny/zarr.json")
         assert len(list(masks)) == {"january": 2, "february": 3}[month]
 

@@ -11,6 +11,7 @@ from overtile.errors import InputError
 from overtile.geometry.spans import Block
 from overtile.inference.grid import TileTooLarge, overlap, read_ahead
 from overtile.networks.architecture import Architecture
+from overtile.planning.plan import Plan
 
 SIGMA = 1 / 8
 """Width of the Gaussian, in edges of a tile."""
@@ -65,14 +66,14 @@ def blend_box(
     return np.divide(total, weights, out=total, where=weights > 0)
 
 
-def blending_tile_px(plan: dict, block_px: int | None = None) -> tuple[int, ...]:
+def blending_tile_px(plan: Plan, block_px: int | None = None) -> tuple[int, ...]:
     """Output edges of a blended model's tiles: those it learnt on, or block_px along each axis.
 
     They never follow from memory, as they decide the result.
     """
     if block_px is not None:
-        return (block_px,) * plan["architecture"]["ndim"]
-    return tuple(plan["tile_output_px"])
+        return (block_px,) * plan.architecture.ndim
+    return plan.tile_output_px
 
 
 def blending_tiles(

@@ -1,11 +1,13 @@
 """Whether a slide is like those that a model learnt from, and what to do where it is not."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from overtile.errors import InputError
 from overtile.inference.resampled import Scaling
+from overtile.planning.plan import Plan
 from overtile.stores.store import Store
 
 SIZE_TOLERANCE = 1.2
@@ -15,9 +17,9 @@ MAX_RATIO = 64
 """Larger quotients of pixel sizes are wrong units, not other magnifications."""
 
 
-def refuse_others(image: Store, plan: dict) -> None:
+def refuse_others(image: Store, plan: Plan) -> None:
     """Raise InputError for a slide of other channels or axes than a model takes."""
-    channels, ndim = (plan["architecture"][name] for name in ("in_channels", "ndim"))
+    channels, ndim = plan.architecture.in_channels, plan.architecture.ndim
     if image.array.shape[0] != channels:
         raise InputError(
             f"{image.path}: has {image.array.shape[0]} channels, the model takes "
@@ -30,7 +32,7 @@ def refuse_others(image: Store, plan: dict) -> None:
         )
 
 
-def choose_scaling(image: Store, plan: dict, setting: str) -> Scaling | None:
+def choose_scaling(image: Store, plan: Plan, setting: str) -> Scaling | None:
     """How the pixels of a slide become those of a model; None to take them as they are.
 
     setting: "ignore" never compares. "refuse" raises InputError for a slide whose pixels are
@@ -43,12 +45,12 @@ def choose_scaling(image: Store, plan: dict, setting: str) -> Scaling | None:
     if setting == "ignore":
         return None
     size = image.attributes["pixel_size_um"]
-    known = [s["pixel_size_um"] for s in plan["slides"] if s["pixel_size_um"]]
+    known = [s.pixel_size_um for s in plan.slides if s.pixel_size_um]
     if size is None or not known:
         if setting == "resample":
             raise InputError(_unknown(image, size))
         return None
-    ndim = plan["architecture"]["ndim"]
+    ndim = plan.architecture.ndim
     low, high = np.min(known, axis=0)[-ndim:], np.max(known, axis=0)[-ndim:]
     edges = np.array(size[-ndim:])
     if not ((edges < low / SIZE_TOLERANCE) | (edges > high * SIZE_TOLERANCE)).any():
@@ -69,7 +71,7 @@ def choose_scaling(image: Store, plan: dict, setting: str) -> Scaling | None:
     return Scaling(image.shape, (*[1.0] * (3 - ndim), *map(float, ratio)))
 
 
-def choose_common_scaling(image: Store, plans: Sequence[dict], setting: str) -> Scaling | None:
+def choose_common_scaling(image: Store, plans: Sequence[Plan], setting: str) -> Scaling | None:
     """As `choose_scaling`, for models that are averaged: the slide must suit each of them.
 
     Raises InputError for models between whose pixel sizes there is no common one.
@@ -82,8 +84,8 @@ def choose_common_scaling(image: Store, plans: Sequence[dict], setting: str) -> 
             f"{' and '.join(_text(ratio[1:]) for ratio in ratios)}; allowed: at most "
             f"{SIZE_TOLERANCE} times apart; average models of one pixel size"
         )
-    pooled = [slide for plan in plans for slide in plan["slides"]]
-    return choose_scaling(image, {**plans[0], "slides": pooled}, setting)
+    pooled = tuple(slide for plan in plans for slide in plan.slides)
+    return choose_scaling(image, replace(plans[0], slides=pooled), setting)
 
 
 def predicted_um(image: Store, scaling: Scaling | None) -> list[float] | None:

@@ -180,7 +180,7 @@ def write_prediction(
         multiscale_attributes(folder.name, AXES, [(1, 1, 1)], pixel_size_um, is_label=False),
         pixel_size_um=pixel_size_um,
         predicted_um=predicted_um(image, prediction.scaling),
-        class_names=predictor.plan["classes"],
+        class_names=list(predictor.plan.classes),
         scale=1 / QUANTISATION,
         **made,
         **attributes,

@@ -10,13 +10,13 @@ import torch
 from overtile.errors import InputError
 from overtile.geometry.symmetry import Symmetry, symmetries
 from overtile.inference.grid import TileTooLarge
-from overtile.inference.package import read_package
+from overtile.inference.package import Package, read_package
 from overtile.inference.turns import Turns
 from overtile.networks.architecture import Architecture
 from overtile.networks.device import Device
 from overtile.networks.fuse import ready_for_inference
-from overtile.networks.unet import UNet
-from overtile.networks.weights import load_weights
+from overtile.networks.weights import load_network
+from overtile.planning.plan import Plan
 
 QUANTISATION = 255
 """Probabilities are stored as uint8: p = value / 255, off by at most 1 / 510."""
@@ -48,14 +48,14 @@ class Predictor:
         self.turns = Turns()
         self._networks: list[torch.nn.Module] = []
         self._names = ", ".join(map(str, packages))
-        self.plans = _read_alike(packages)
+        read = _read_alike(packages)
+        self.plans = [package.plan for package in read]
         self.plan = self.plans[0]
-        self.digests = [m["sha256"] for plan in self.plans for m in plan["members"]]
-        self.architecture = Architecture.from_dict(self.plan["architecture"])
+        self.digests = [member.sha256 for package in read for member in package.members]
+        self.architecture = self.plan.architecture
         self._symmetries = _usable_symmetries(self.architecture, wanted.symmetries)
-        for path in _member_files(packages, self.plans):
-            network = UNet(self.architecture)
-            load_weights(path, network)
+        for path in (file for package in read for file in package.files):
+            network = load_network(path, self.architecture)
             self._networks.append(ready_for_inference(network, device))
 
     @property
@@ -156,31 +156,22 @@ def _undo(symmetry: Symmetry, probabilities: torch.Tensor) -> torch.Tensor:
     return back.flip(axes) if axes else back.clone() if symmetry.swap else back
 
 
-def _read_alike(packages: Sequence[Path]) -> list[dict]:
-    """The plans of all packages, which must be of one kind; of blended ones with tiles alike."""
-    plans = [read_package(folder) for folder in packages]
-    kinds = [_kind(plan) for plan in plans]
+def _read_alike(packages: Sequence[Path]) -> list[Package]:
+    """All packages, which must be of one kind; blended ones with tiles alike."""
+    read = [read_package(folder) for folder in packages]
+    kinds = [_kind(package.plan) for package in read]
     for folder, kind in zip(packages, kinds, strict=True):
         if kind != kinds[0]:
             raise InputError(
                 f"{folder}: differs in network or classes from {packages[0]}, or in tiles that "
                 "are blended; average models of one kind only"
             )
-    return plans
+    return read
 
 
-def _kind(plan: dict) -> tuple:
-    is_exact = Architecture.from_dict(plan["architecture"]).is_exact
-    return plan["architecture"], plan["classes"], is_exact or plan["tile_output_px"]
-
-
-def _member_files(packages: Sequence[Path], plans: Sequence[dict]) -> list[Path]:
-    """The weight files of all members of all packages."""
-    return [
-        (folder.parent if folder.is_file() else folder) / Path(member["file"]).name
-        for folder, plan in zip(packages, plans, strict=True)
-        for member in plan["members"]
-    ]
+def _kind(plan: Plan) -> tuple:
+    is_exact = plan.architecture.is_exact
+    return plan.architecture, plan.classes, is_exact or plan.tile_output_px
 
 
 def _usable_symmetries(architecture: Architecture, kind: str) -> Sequence[Symmetry]:

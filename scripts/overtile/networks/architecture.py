@@ -1,6 +1,6 @@
 """What a U-Net looks like, and the sizes that follow: no torch here."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import prod
 
 
@@ -26,17 +26,6 @@ class Architecture:
     dropout: float = 0.5
     norm: str = "none"
 
-    @classmethod
-    def from_dict(cls, values: dict) -> "Architecture":
-        """Build from plain YAML values."""
-        nested = {name: tuple(map(tuple, values[name])) for name in ("pools", "kernels")}
-        return cls(**{**values, **nested})
-
-    def to_dict(self) -> dict:
-        """Plain values for YAML."""
-        values = asdict(self)
-        return {**values, **{n: [list(v) for v in values[n]] for n in ("pools", "kernels")}}
-
     @property
     def is_exact(self) -> bool:
         """Whether tiles equal the whole picture: the one place where a network says so.
@@ -60,6 +49,44 @@ class Architecture:
         """Smallest valid (input, output) size in pixels whose output holds `wanted`."""
         pairs = [self._axis(n, axis) for axis, n in enumerate(wanted)]
         return tuple(p[0] for p in pairs), tuple(p[1] for p in pairs)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each level, and of the bottom."""
+        return tuple(self.width * 2**level for level in range(len(self.kernels)))
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers training fits."""
+        extra = 1 if self.norm == "none" else 2  # per channel: a bias, or scale and shift
+        taps = [prod(kernel) for kernel in self.kernels]
+        inputs = (self.in_channels, *self.widths)
+        down = sum(
+            k * w * (i + w) + 2 * extra * w
+            for i, w, k in zip(inputs, self.widths, taps, strict=False)
+        )
+        up = sum(
+            2 * w * w * prod(p) + w + k * w * (2 * w + w) + 2 * extra * w
+            for w, p, k in zip(self.widths, self.pools, taps, strict=False)
+        )
+        return down + up + (self.width + 1) * self.classes
+
+    def largest_map(self, output_px: tuple[int, ...]) -> int:
+        """How many numbers the largest feature map of one tile holds; output_px: see sizes_for."""
+        edges, _ = self.sizes_for(output_px)
+        sizes = [self.in_channels * prod(edges)]
+        for level, kernel in enumerate(self.kernels):
+            edges = [n - k + 1 for n, k in zip(edges, kernel, strict=True)]
+            sizes.append(self.widths[level] * prod(edges))
+            edges = [n - k + 1 for n, k in zip(edges, kernel, strict=True)]
+            if level < len(self.pools):
+                edges = [n // p for n, p in zip(edges, self.pools[level], strict=True)]
+        for level in reversed(range(len(self.pools))):
+            edges = [n * p for n, p in zip(edges, self.pools[level], strict=True)]
+            sizes.append(2 * self.widths[level] * prod(edges))  # beside the skip connection
+            lost = [2 * (k - 1) for k in self.kernels[level]]
+            edges = [n - m for n, m in zip(edges, lost, strict=True)]
+        return max(sizes)
 
     def _axis(self, wanted: int, axis: int) -> tuple[int, int]:
         levels = [

@@ -25,7 +25,7 @@ class UNet(nn.Module):
     def __init__(self, architecture: Architecture):
         super().__init__()
         a = architecture
-        widths = [a.width * 2**level for level in range(len(a.pools) + 1)]
+        widths = a.widths
         inputs = [a.in_channels, *widths[:-1]]
         # Dropout at the end of the contracting path: its last level and the bottom.
         drops = [0.0] * (len(a.pools) - 1) + [a.dropout] * 2

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from overtile.errors import InputError
+from overtile.networks.architecture import Architecture
+from overtile.networks.unet import UNet
 from overtile.stores.files import replace_when_done
 
 
@@ -17,12 +19,34 @@ def save_weights(path: Path, network: torch.nn.Module) -> None:
         save_file(tensors, temporary)
 
 
-def load_weights(path: Path, network: torch.nn.Module) -> None:
-    """Load weights saved by `save_weights`; raise InputError if they are of another network."""
+def load_network(path: Path, architecture: Architecture) -> UNet:
+    """A network with the weights saved by `save_weights`.
+
+    The file's list of names and shapes is compared before anything is built. Raises InputError, one
+    line, if they are of another network, or if the file is none of weights.
+    """
+    with torch.device("meta"):  # shapes without numbers
+        wanted = {n: tuple(t.shape) for n, t in UNet(architecture).state_dict().items()}
     try:
+        with safe_open(path, "pt") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        _refuse_others(path, found, wanted)
+        network = UNet(architecture)
         network.load_state_dict(load_file(path))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; package the model again") from None
     except (RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: does not fit the network of its plan ({reason})") from None
+    return network
+
+
+def _refuse_others(path: Path, found: dict, wanted: dict) -> None:
+    """Raise InputError for the first tensor that is not as wanted."""
+    for name in (*wanted, *found):
+        if found.get(name) != wanted.get(name):
+            has, needs = (shapes.get(name, "none") for shapes in (found, wanted))
+            raise InputError(
+                f"{path}: does not fit the network of its plan ({name} is {has}, expected "
+                f"{needs}); package the model again"
+            )

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
+from overtile.planning.plan import Plan
+from overtile.planning.reading import read_plan
 from overtile.reporting.crate import Made
 from overtile.stores.digest import digest_file
-from overtile.stores.files import read_json, read_yaml
+from overtile.stores.files import read_json
 from overtile.stores.store import ROOT, Store, store_path
 
 Runs = Callable[[Path], list[dict]]
-NOTHING_PLANNED = {"folds": [], "slides": []}
 EXPORTS = {"geojson": "export_outlines", "tif": "export_tiff"}
 """Rules by the ending of what they write."""
 
@@ -180,21 +181,23 @@ class _Walk:
         found = [*self._separated(slide), _labels(slide)]
         return [path for path in found if self._digest(path) == digest]
 
-    def _read_plan(self, model: str) -> dict:
+    def _read_plan(self, model: str) -> Plan | None:
         path = self._results / "models" / model / "plan.yaml"
-        return read_yaml(path) if path.is_file() else NOTHING_PLANNED
+        return read_plan(path) if path.is_file() else None
 
     def _folds(self, model: str) -> list[str]:
         """Folds of a model's plan. What else lies there is left over from an earlier one."""
-        return [
-            f"models/{model}/fold{number}/" for number in range(len(self._plan(model)["folds"]))
-        ]
+        plan = self._plan(model)
+        folds = plan.folds if plan else ()
+        return [f"models/{model}/fold{number}/" for number in range(len(folds))]
 
     def _learnt(self, model: str, parts=("train", "validation")) -> dict[str, str]:
         """Those slides of the sheet that a plan learns from, with the digests of their labels."""
         plan = self._plan(model)
-        names = {name for fold in plan["folds"] for part in parts for name in fold[part]}
-        digests = {known["slide"]: known["labels_digest"] for known in plan["slides"]}
+        if plan is None:
+            return {}
+        names = {name for fold in plan.folds for part in parts for name in getattr(fold, part)}
+        digests = {known.slide: known.labels_digest for known in plan.slides}
         # People may edit a plan: a slide may stand in a fold only.
         return {slide: digests.get(slide, "") for slide in self._slides if slide in names}
 

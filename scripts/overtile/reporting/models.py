@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overtile.errors import InputError
+from overtile.planning.plan import Plan, Weights
+from overtile.planning.reading import read_plan
 from overtile.stores.effort import EFFORT
-from overtile.stores.files import read_json, read_yaml
+from overtile.stores.files import read_json
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Model:
     name: str
     facts: tuple[tuple[str, str], ...]
     folds: tuple[Fold, ...]
-    weights: dict
+    weights: Weights
 
 
 def read_model(folder: Path) -> Model:
@@ -38,19 +40,11 @@ def read_model(folder: Path) -> Model:
 
     Folders of folds that the plan does not have are left over from an earlier one.
     """
-    plan_path = folder / "plan.yaml"
-    plan = read_yaml(plan_path)
-    try:
-        facts = _plan_facts(plan)
-        paths = [folder / f"fold{number}" for number in range(len(plan["folds"]))]
-        folds = tuple(_read_fold(n, path) for n, path in enumerate(paths) if path.is_dir())
-        facts += _effort_facts([fold.effort for fold in folds if "seconds" in fold.effort])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{plan_path}: not a training plan ({type(error).__name__}: {error}); "
-            "make it with scripts/plan.py"
-        ) from None
-    return Model(folder.resolve().name, tuple(facts), folds, plan["weights"])
+    plan = read_plan(folder / "plan.yaml")
+    paths = [folder / f"fold{number}" for number in range(len(plan.folds))]
+    folds = tuple(_read_fold(n, path) for n, path in enumerate(paths) if path.is_dir())
+    facts = (*_plan_facts(plan), *_training_facts(folder, folds))
+    return Model(folder.resolve().name, facts, folds, plan.weights)
 
 
 def _read_fold(number: int, folder: Path) -> Fold:
@@ -84,33 +78,32 @@ def read_history(path: Path) -> dict[str, list[float]]:
         raise InputError(f"{path}: not a learning curve ({error}); train again") from None
 
 
-def _plan_facts(plan: dict) -> list[tuple[str, str]]:
-    a, weights, folds = plan["architecture"], plan["weights"], plan["folds"]
-    train = sorted({name for fold in folds for name in fold["train"]})
-    validation = sorted({name for fold in folds for name in fold["validation"]})
-    norm = "no normalisation" if a["norm"] == "none" else f"{a['norm']} normalisation"
+def _plan_facts(plan: Plan) -> list[tuple[str, str]]:
+    a, weights, folds = plan.architecture, plan.weights, plan.folds
+    train = sorted({name for fold in folds for name in fold.train})
+    validation = sorted({name for fold in folds for name in fold.validation})
+    norm = "no normalisation" if a.norm == "none" else f"{a.norm} normalisation"
     return [
         (
             "Network",
-            f"{a['ndim']}D U-Net, {len(a['pools'])} levels deep, {a['width']} channels at the "
-            f"first, {norm}, dropout {a['dropout']}",
+            f"{a.ndim}D U-Net, {len(a.pools)} levels deep, {a.width} channels at the "
+            f"first, {norm}, dropout {a.dropout}",
         ),
-        ("Input", f"{a['in_channels']} channel{'s' if a['in_channels'] > 1 else ''}"),
-        ("Classes", ", ".join(map(str, plan["classes"]))),
+        ("Input", f"{a.in_channels} channel{'s' if a.in_channels > 1 else ''}"),
+        ("Classes", ", ".join(map(str, plan.classes))),
         (
             "Tiles",
-            f"{_edges(plan['tile_input_px'])} px in, {_edges(plan['tile_output_px'])} px out, "
-            f"{plan['batch_tiles']} per step",
+            f"{_edges(plan.tile_input_px)} px in, {_edges(plan.tile_output_px)} px out, "
+            f"{plan.batch_tiles} per step",
         ),
         (
             "Loss",
-            f"{plan['loss']}; borders weighted with w0 {weights['w0']}, "
-            f"sigma {sigma_text(weights)}",
+            f"{plan.loss}; borders weighted with w0 {weights.w0}, sigma {sigma_text(weights)}",
         ),
         (
             "Training",
-            f"{plan['epochs']} epochs of {plan['steps_per_epoch']} steps, {plan['optimiser']}, "
-            f"learning rate {plan['learning_rate']}, seed {plan['seed']}",
+            f"{plan.epochs} epochs of {plan.steps_per_epoch} steps, {plan.optimiser}, "
+            f"learning rate {plan.learning_rate}, seed {plan.seed}",
         ),
         ("Slides learnt from", _names(train)),
         ("Slides for validation", _names(validation)),
@@ -118,10 +111,9 @@ def _plan_facts(plan: dict) -> list[tuple[str, str]]:
     ]
 
 
-def sigma_text(weights: dict) -> str:
+def sigma_text(weights: Weights) -> str:
     """The width of the border term with its unit. weights: of a plan."""
-    in_um = weights["sigma_um"]
-    return f"{weights['sigma_px']} px" if in_um is None else f"{in_um} µm"
+    return f"{weights.sigma_px} px" if weights.sigma_um is None else f"{weights.sigma_um} µm"
 
 
 def _edges(sizes: Sequence[int]) -> str:
@@ -133,6 +125,16 @@ def _names(names: Sequence[str], shown: int = 8) -> str:
         return "none"
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return f"{len(names)}: {', '.join(map(str, names[:shown]))}{more}"
+
+
+def _training_facts(folder: Path, folds: Sequence[Fold]) -> list[tuple[str, str]]:
+    try:
+        return _effort_facts([fold.effort for fold in folds if "seconds" in fold.effort])
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{folder}: an {EFFORT} of a fold is damaged ({type(error).__name__}: {error}); "
+            "remove it: only training times are lost"
+        ) from None
 
 
 def _effort_facts(efforts: Sequence[dict]) -> list[tuple[str, str]]:

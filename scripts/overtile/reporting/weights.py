@@ -102,12 +102,14 @@ def _refuse_others(weights: Store, labels: Store, model: Model) -> None:
             f"{labels.path} has digest {labels.digest[:12]}; weigh it again, or give --weights and "
             "--targets in the same order"
         )
-    planned = dict(model.weights)
-    if planned.get("sigma_um") is not None:
-        planned["sigma_px"] = planned["sigma_um"]
-    keys = {"w0": "w0", "sigma": "sigma_px", "tolerance": "tolerance"}
-    for key, name in (keys | {"class_weights": "class_weights"}).items():
-        found, wanted = weights.attributes["weighting"][key], planned.get(name)
+    planned = model.weights
+    for key, wanted in {
+        "w0": planned.w0,
+        "sigma": planned.sigma_px if planned.sigma_um is None else planned.sigma_um,
+        "tolerance": planned.tolerance,
+        "class_weights": list(planned.class_weights),
+    }.items():
+        found = weights.attributes["weighting"][key]
         if found != wanted:
             raise InputError(
                 f"{weights.path}: has {key} {found}, the plan of model {model.name} {wanted}; "

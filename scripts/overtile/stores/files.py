@@ -72,25 +72,3 @@ def read_json(path: Path) -> dict:
         raise InputError(f"{path}: no such file; make it first") from None
     except ValueError as error:
         raise InputError(f"{path}: not a JSON file ({error}); make it again") from None
-
-
-def read_yaml(path: Path) -> dict:
-    """Read a YAML file that holds a mapping; raise InputError if it is anything else."""
-    import yaml
-
-    try:
-        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; make it first") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}; mend it") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: holds {type(value).__name__}, expected keys with values")
-    return value
-
-
-def write_yaml(path: Path, value: dict) -> None:
-    """Write YAML atomically, keys in the order given."""
-    import yaml
-
-    write_text(path, yaml.safe_dump(value, sort_keys=False, width=100))

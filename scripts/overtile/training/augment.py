@@ -1,29 +1,12 @@
 """Random deformations of training tiles: pure functions of a generator."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from overtile.settings.model import Augmentation
+
 GRID_POINTS = 3
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How much training tiles vary. All zero or False: not at all.
-
-    elastic_px: standard deviation of the displacements on a grid of 3 points per axis, pixels.
-    rotation_degrees: largest turn, either way, in the (y, x) plane. flips: along y and x (and z).
-    contrast: largest relative change. brightness: largest shift, noise: standard deviation of
-    white noise, both in standard deviations of the slide.
-    """
-
-    elastic_px: float = 10.0
-    rotation_degrees: float = 180.0
-    flips: bool = True
-    contrast: float = 0.25
-    brightness: float = 0.25
-    noise: float = 0.05
 
 
 def elastic_field(

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from overtile.errors import InputError
-from overtile.networks.architecture import Architecture
 from overtile.networks.device import Device
 from overtile.networks.unet import CHANNELS_LAST, UNet
 from overtile.networks.weights import save_weights
+from overtile.planning.plan import Plan
 from overtile.progress import progress
 from overtile.stores.digest import digest_file
 from overtile.stores.effort import add_effort, note_begin, read_effort
@@ -25,7 +25,7 @@ HISTORY, DONE = "history.tsv", "fold.json"
 
 
 def train_fold(
-    plan: dict,
+    plan: Plan,
     fold: int,
     train: Sequence[Slide],
     validation: Sequence[Slide],
@@ -41,8 +41,8 @@ def train_fold(
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DONE).unlink(missing_ok=True)
-    torch.manual_seed(plan["seed"] + fold)
-    architecture = Architecture.from_dict(plan["architecture"])
+    torch.manual_seed(plan.seed + fold)
+    architecture = plan.architecture
     network = UNet(architecture).to(device.torch, memory_format=CHANNELS_LAST[architecture.ndim])
     optimiser = _optimiser(plan, network)
     state = load_checkpoint(folder / CHECKPOINT, key)
@@ -53,12 +53,12 @@ def train_fold(
         history = state["history"]
     note_begin(folder, key, is_fresh=state is None)
     sampler = TileSampler(train, plan, fold)
-    first_step = len(history) * plan["steps_per_epoch"]
-    batches = sampler.batches(first_step, plan["epochs"] * plan["steps_per_epoch"])
+    first_step = len(history) * plan.steps_per_epoch
+    batches = sampler.batches(first_step, plan.epochs * plan.steps_per_epoch)
     with progress(
-        plan["epochs"], label=f"train fold {fold}", unit="epoch", start=len(history)
+        plan.epochs, label=f"train fold {fold}", unit="epoch", start=len(history)
     ) as advance:
-        for epoch in range(len(history), plan["epochs"]):
+        for epoch in range(len(history), plan.epochs):
             began = time.monotonic()
             row = {"epoch": epoch + 1}
             row |= _train_epoch(plan, fold, epoch, network, optimiser, batches, device)
@@ -93,22 +93,22 @@ def train_fold(
     )
 
 
-def _optimiser(plan: dict, network: torch.nn.Module) -> torch.optim.Optimizer:
-    if plan["optimiser"] == "sgd":
-        return torch.optim.SGD(network.parameters(), plan["learning_rate"], momentum=0.99)
-    return torch.optim.Adam(network.parameters(), plan["learning_rate"])
+def _optimiser(plan: Plan, network: torch.nn.Module) -> torch.optim.Optimizer:
+    if plan.optimiser == "sgd":
+        return torch.optim.SGD(network.parameters(), plan.learning_rate, momentum=0.99)
+    return torch.optim.Adam(network.parameters(), plan.learning_rate)
 
 
 def _train_epoch(plan, fold, epoch, network, optimiser, batches, device) -> dict:
     network.train()
-    steps, total_steps = plan["steps_per_epoch"], plan["epochs"] * plan["steps_per_epoch"]
+    steps, total_steps = plan.steps_per_epoch, plan.epochs * plan.steps_per_epoch
     losses = []
     for step in range(epoch * steps, (epoch + 1) * steps):
         # Polynomial decay and dropout depend on the step alone, so that a resumed run repeats them.
-        rate = plan["learning_rate"] * (1 - step / total_steps) ** 0.9
+        rate = plan.learning_rate * (1 - step / total_steps) ** 0.9
         for group in optimiser.param_groups:
             group["lr"] = rate
-        torch.manual_seed(plan["seed"] * 1_000_003 + fold * 10_000_019 + step)
+        torch.manual_seed(plan.seed * 1_000_003 + fold * 10_000_019 + step)
         loss = _loss(plan, network, next(batches), device)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -118,7 +118,7 @@ def _train_epoch(plan, fold, epoch, network, optimiser, batches, device) -> dict
         if not np.isfinite(losses[-1]):
             raise InputError(
                 f"training: the loss became {losses[-1]} in step {step}; "
-                f"lower learning_rate (now {plan['learning_rate']})"
+                f"lower learning_rate (now {plan.learning_rate})"
             )
     return {"learning_rate": rate, "loss": float(np.mean(losses))}
 
@@ -134,24 +134,24 @@ def _logits(network, tile: Tile, device: Device) -> torch.Tensor:
 def _loss(plan, network, tile: Tile, device: Device) -> torch.Tensor:
     target = torch.from_numpy(tile.target).to(device.torch)
     weights = torch.from_numpy(tile.weights).to(device.torch)
-    return loss_of(plan["loss"], _logits(network, tile, device), target, weights)
+    return loss_of(plan.loss, _logits(network, tile, device), target, weights)
 
 
 @torch.inference_mode()
 def _validate(plan, network, tiles, device) -> dict:
     network.eval()
-    losses, confusion = [], np.zeros((len(plan["classes"]),) * 2, dtype=np.int64)
+    losses, confusion = [], np.zeros((len(plan.classes),) * 2, dtype=np.int64)
     for tile in tiles:
         logits = _logits(network, tile, device)
         target = torch.from_numpy(tile.target).to(device.torch)
         weights = torch.from_numpy(tile.weights).to(device.torch)
-        losses.append(loss_of(plan["loss"], logits, target, weights).item())
+        losses.append(loss_of(plan.loss, logits, target, weights).item())
         counts = tile.weights > 0
         pairs = tile.target[counts] * len(confusion) + logits.argmax(1).cpu().numpy()[counts]
         confusion += np.bincount(pairs, minlength=confusion.size).reshape(confusion.shape)
     total = confusion.sum(0) + confusion.sum(1)
     dice = 2 * np.diag(confusion) / np.maximum(total, 1)
-    names = [f"validation_dice_{name}" for name in plan["classes"]]
+    names = [f"validation_dice_{name}" for name in plan.classes]
     return {
         "validation_loss": float(np.mean(losses)),
         "validation_dice": float(dice.mean()),

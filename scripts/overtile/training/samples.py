@@ -11,9 +11,9 @@ from overtile.errors import InputError
 from overtile.geometry.components import IGNORE
 from overtile.geometry.spans import read_mirrored
 from overtile.networks.normalise import normalise
+from overtile.planning.plan import Plan
 from overtile.stores.store import Store
 from overtile.training.augment import (
-    Augmentation,
     change_intensity,
     resample,
     sample_coordinates,
@@ -60,14 +60,14 @@ class TileSampler:
     planes of a stack are pictures of their own.
     """
 
-    def __init__(self, slides: Sequence[Slide], plan: dict, fold: int):
+    def __init__(self, slides: Sequence[Slide], plan: Plan, fold: int):
         self._slides = slides
-        self._input = tuple(plan["tile_input_px"])
-        self._output = tuple(plan["tile_output_px"])
-        self._spacing = plan["spacing"]
-        self._augmentation = Augmentation(**plan["augmentation"])
-        self._batch = plan["batch_tiles"]
-        self._seed = (plan["seed"], fold)
+        self._input = plan.tile_input_px
+        self._output = plan.tile_output_px
+        self._spacing = plan.spacing
+        self._augmentation = plan.augmentation
+        self._batch = plan.batch_tiles
+        self._seed = (plan.seed, fold)
         sizes = np.array([np.prod(s.image.shape) for s in slides], dtype=np.float64)
         self._chances = sizes / sizes.sum()
 
@@ -134,24 +134,24 @@ def cut(
     return image, np.where(ignored, 0, target), np.where(ignored, 0, weight).astype(np.float32)
 
 
-def validation_tiles(slides: Sequence[Slide], plan: dict) -> Iterator[Tile]:
+def validation_tiles(slides: Sequence[Slide], plan: Plan) -> Iterator[Tile]:
     """Undistorted tiles of the validation slides, spread evenly, the same in every epoch.
 
     At most the plan's `validation_tiles` over all slides; pixels beyond a slide's end weigh 0.
     """
-    output = tuple(plan["tile_output_px"])
+    output = plan.tile_output_px
     every = [(slide, corner) for slide in slides for corner in _corners(slide.image.shape, output)]
-    count = min(plan["validation_tiles"], len(every))
+    count = min(plan.validation_tiles, len(every))
     for number in np.unique(np.linspace(0, len(every) - 1, count).astype(int)):
         yield stack([_validation_tile(*every[number], plan)])
 
 
-def _validation_tile(slide: Slide, corner: tuple[int, int, int], plan: dict) -> Tile:
-    output = tuple(plan["tile_output_px"])
+def _validation_tile(slide: Slide, corner: tuple[int, int, int], plan: Plan) -> Tile:
+    output = plan.tile_output_px
     ndim = len(output)
     offsets = [
         np.arange(n) - (n - m) // 2 + c
-        for n, m, c in zip(plan["tile_input_px"], output, corner[-ndim:], strict=True)
+        for n, m, c in zip(plan.tile_input_px, output, corner[-ndim:], strict=True)
     ]
     places = np.stack(np.meshgrid(*offsets, indexing="ij")).astype(float)
     image, target, weights = cut(slide, corner[: 3 - ndim], places, output)

@@ -1,0 +1,34 @@
+"""How large a network may be: known from its architecture, before anything is built."""
+
+from collections.abc import Sequence
+
+from overtile.errors import InputError
+from overtile.networks.architecture import Architecture
+
+MEMORY_BYTES = 141 * 10**9
+"""Of the largest GPU that one network is trained on (NVIDIA H200)."""
+
+MOST_PARAMETERS = MEMORY_BYTES // 16
+"""Weight, gradient and Adam's two moments are float32 each. Width 64 may be 7 levels deep."""
+
+LARGEST_MAP = MEMORY_BYTES // 8
+"""Numbers in one float32 feature map: a layer has one before it and one behind it."""
+
+
+def refuse_too_large(
+    architecture: Architecture, output_px: Sequence[int], batch_tiles: int, where: str
+) -> None:
+    """Raise InputError, one line, for a network or tiles that no GPU has room for."""
+    a = architecture
+    if a.parameters > MOST_PARAMETERS:
+        raise InputError(
+            f"{where}: the network has {a.parameters:,} parameters (width {a.width}, "
+            f"{len(a.pools)} levels); allowed: {MOST_PARAMETERS:,}; lower width or depth"
+        )
+    largest = batch_tiles * a.largest_map(tuple(output_px))
+    if largest > LARGEST_MAP:
+        raise InputError(
+            f"{where}: tiles of {' x '.join(map(str, output_px))} px, {batch_tiles} at once, make "
+            f"a map of {largest:,} numbers; allowed: {LARGEST_MAP:,}; lower the tile's edges, "
+            "batch_tiles or width"
+        )

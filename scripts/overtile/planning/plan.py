@@ -1,0 +1,99 @@
+"""The plan of a training, typed: what was decided, and what follows from it."""
+
+from dataclasses import dataclass
+
+from overtile.networks.architecture import Architecture
+from overtile.settings.checks import to_plain
+from overtile.settings.model import Augmentation
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How a weight map is made; see `stores.weights.Weighting`. class_weights: one per class."""
+
+    w0: float
+    sigma_px: float
+    sigma_um: float | None
+    tolerance: float
+    class_weights: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Names of the slides that one network learns from, and of those that choose its epoch."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+
+    @property
+    def slides(self) -> tuple[str, ...]:
+        """All of them, those to learn from first."""
+        return self.train + self.validation
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a slide and the labels to learn are like: size, intensities, objects.
+
+    slide: its name. digest, labels_digest: of the two stores. shape_px, pixel_size_um: (z, y, x).
+    mean, std: of each channel. class_counts, ignored_px: pixels.
+    """
+
+    slide: str
+    digest: str
+    labels_digest: str
+    separate_px: int
+    shape_px: tuple[int, ...]
+    channels: int
+    pixel_size_um: tuple[float, ...] | None
+    dtype: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    class_counts: tuple[int, ...]
+    ignored_px: int
+    objects: int
+    mean_object_px: float | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every decision about a training; fields are the keys of plan.yaml.
+
+    spacing: pixel edges of the network's axes in pixels of the finest of y and x. tile_output_px:
+    of the tiles learnt from, (z) y x. slides: what was looked at to decide.
+    """
+
+    format: int
+    classes: tuple[str, ...]
+    architecture: Architecture
+    spacing: tuple[float, ...]
+    tile_output_px: tuple[int, ...]
+    weights: Weights
+    loss: str
+    optimiser: str
+    learning_rate: float
+    batch_tiles: int
+    epochs: int
+    steps_per_epoch: int
+    validation_tiles: int
+    augmentation: Augmentation
+    seed: int
+    folds: tuple[Fold, ...]
+    slides: tuple[Fingerprint, ...]
+
+    @property
+    def tile_input_px(self) -> tuple[int, ...]:
+        """Edges of what a network sees of a tile: they follow from its output."""
+        return self.architecture.sizes_for(self.tile_output_px)[0]
+
+    def identity(self) -> dict:
+        """What makes a training what it is, as plain values: keys of finished work are made of it.
+
+        Its form must stay as it is, whatever the file's: else no finished training is known any
+        more. The slides count by the digests of their stores.
+        """
+        values = to_plain(self)
+        del values["slides"]
+        return {**values, "tile_input_px": list(self.tile_input_px)}

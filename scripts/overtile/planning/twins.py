@@ -1,0 +1,47 @@
+"""The same picture under two names: it must not be learnt from and validated on."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+
+from overtile.errors import InputError
+from overtile.planning.plan import Fold
+from overtile.stores.pieces import pieces, whole
+from overtile.stores.store import Store
+
+
+def refuse_twins(pictures: Sequence[Store], folds: Sequence[Fold]) -> None:
+    """Raise InputError, one line, where a fold learns from a picture and validates on it as well.
+
+    Two of them to learn from are allowed: two people may have labelled one picture. Digests of
+    stores cover names, so that pixels are compared, of those pictures whose statistics are equal.
+    """
+    stores = {store.name: store for store in pictures}
+    for fold in folds:
+        alike = defaultdict(list)
+        for name in fold.train:
+            alike[_statistics(stores[name])].append(name)
+        for name in fold.validation:
+            for other in alike.get(_statistics(stores[name]), ()):
+                if _same_pixels(stores[name], stores[other]):
+                    raise InputError(
+                        f"slide {name}: is the same picture as slide {other}; one would be learnt "
+                        "from, the other would judge that; leave one out, or give both one split "
+                        "and one group"
+                    )
+
+
+def _statistics(store: Store) -> Hashable:
+    """What equal pictures have in common; an even picture teaches nothing and is like no other."""
+    known = store.attributes
+    if not any(known["std"]):
+        return store.name
+    dtype = str(store.array.dtype)
+    return tuple(store.array.shape), dtype, tuple(known["mean"]), tuple(known["std"])
+
+
+def _same_pixels(one: Store, other: Store) -> bool:
+    """Whether two pictures (c, z, y, x) of equal shape have equal pixels."""
+    boxes = [(slice(None), *part.slices) for part in pieces(whole(one.shape), one.shape[0] == 1)]
+    return all(np.array_equal(one.array[box], other.array[box]) for box in boxes)
