@@ -25,18 +25,30 @@ PIECE_BYTES = 1 << 20
 def neuroglancer_layers(store: Path, address: str) -> dict:
     """A Neuroglancer state: the picture, its finished labels, and their class maps, hidden.
 
-    store: of a picture. address: of the same folder, for the viewer.
+    Labels that other programs wrote are shown if they are NGFF, and have no class map. store: of a
+    picture. address: of the same folder, for the viewer.
     """
-    labels = sorted(root.parent.name for root in (store / "labels").glob(f"*/{ROOT}"))
+    roots = sorted((store / "labels").glob(f"*/{ROOT}"))
+    labels = [root.parent.name for root in roots if _is_ngff(root)]
     layers = [{"type": "image", "name": "picture", "source": f"zarr3://{address}/"}]
     for name in labels:
         source = f"zarr3://{address}/labels/{quote(name)}/"
         layers.append({"type": "segmentation", "name": name, "source": source})
     for name in labels:
+        if not _is_ngff(store / "labels" / name / "classes" / ROOT):
+            continue
         source = f"zarr3://{address}/labels/{quote(name)}/classes/"
         hidden = {"type": "segmentation", "name": f"{name} classes", "visible": False}
         layers.append({**hidden, "source": source})
     return {"layers": layers, "layout": "xy"}
+
+
+def _is_ngff(root: Path) -> bool:
+    """Whether the root file of a store lists the levels of a multiscale image."""
+    try:
+        return bool(json.loads(root.read_bytes())["attributes"]["ome"]["multiscales"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
