@@ -35,12 +35,12 @@ def run(args):
 
     from overtile.provenance import read_runs
     from overtile.reporting.crate import Crate
-    from overtile.reporting.inputs import read_sheet
     from overtile.reporting.made import newest_inputs, walk_results
+    from overtile.reporting.sheet import read_sheet
     from overtile.stores.digest import digest_file, digest_of_digests
     from overtile.stores.files import write_text
 
-    slides = [slide.name for slide in read_sheet(args.sheet)]
+    slides = read_sheet(args.sheet)
     workflow = args.config.parent
     rules = sorted((args.snakefile.parent / "workflow" / "rules").glob("*.smk"))
     version = digest_of_digests(map(digest_file, [args.snakefile, *rules]))[:16]

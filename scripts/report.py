@@ -46,6 +46,9 @@ def build_parser():
 
 def run(args):
     """Bring everything together and write page and table."""
+    from pathlib import Path
+
+    from overtile.code_digest import code_digest
     from overtile.provenance import versions
     from overtile.reporting.inputs import load_archive
     from overtile.reporting.models import read_model
@@ -54,7 +57,8 @@ def run(args):
     from overtile.stores.files import write_text
 
     sheet_digest = digest_file(args.sheet) if args.sheet else None
-    models = [read_model(folder) for folder in args.models]
+    code_today = code_digest(Path(__file__).with_name("train.py"))
+    models = [read_model(folder, code_today) for folder in args.models]
     names = [model.name for model in models]
     archive = load_archive(args.scores, args.sheet, args.slides, names, args.reference_name)
     from overtile.reporting.page import headline_text, render_page  # late: they draw

@@ -10,6 +10,7 @@ import pytest
 from overtile.provenance import read_runs
 from overtile.reporting.crate import Crate, Made
 from overtile.reporting.made import newest_inputs, walk_results
+from overtile.reporting.sheet import Slide
 from overtile.stores.store import Store
 from tests.crate_graph import ids, leads_back, makers, read_graph
 
@@ -40,7 +41,8 @@ def results(done, archive, packaged, tmp_path_factory) -> Path:
     done("segment", "--probabilities", probabilities, "--segmentation", labels, "--objects", table)
     done(
         *("evaluate", "--reference", slide / "labels" / "reference", "--segmentation", labels),
-        *("--scores", scores, "--record", folder / "runs/evaluate_slide/unet/a.json"),
+        *("--scores", scores, "--slide", "a", "--model-name", "unet"),
+        *("--record", folder / "runs/evaluate_slide/unet/a.json"),
     )
     outlines = folder / "exports" / "unet" / "a.geojson"
     done(
@@ -50,9 +52,14 @@ def results(done, archive, packaged, tmp_path_factory) -> Path:
     (folder / "workflow").mkdir()
     (folder / "workflow" / "config.yaml").write_text("models: {unet: {}}\n")
     sheet = folder.parent / "slides.tsv"
-    sheet.write_text("slide\timage\tsplit\na\ta.tif\ttest\nb\tb.tif\t\nlater\tc.tif\t\n")
+    sheet.write_text("slide\timage\tlabels\na\ta.tif\tl.tif\nb\tb.tif\tl.tif\nlater\tc.tif\n")
     done("crate", *flags(folder))
     return folder
+
+
+def slides(*names: str) -> list[Slide]:
+    """Slides of a sheet."""
+    return [Slide(name) for name in names]
 
 
 def flags(folder: Path) -> list[object]:
@@ -115,6 +122,37 @@ def test_a_score_leads_back_to_the_slide_and_the_model_that_was_taken_over(graph
     assert graph[taken.as_uri()]["sha256"] == sha256(taken.read_bytes()).hexdigest()
     assert made_by["models/unet/plan.yaml"] is made_by["models/unet/package/"]
     assert "slides/b.ome.zarr/" not in found
+
+
+def lose_labels_in_the_sheet(folder):
+    return "slide\timage\tlabels\na\ta.tif\t\nb\tb.tif\tl.tif\n"
+
+
+def change_the_reference(folder):
+    for name in ("classes", "0"):
+        shutil.rmtree(folder / "slides/a.ome.zarr/labels/reference" / name)
+    source, target = (folder / f"slides/{s}.ome.zarr/labels/reference" for s in "ba")
+    shutil.copytree(source, target, dirs_exist_ok=True)
+
+
+def rename_the_slide_in_the_score_file(folder):
+    path = folder / "scores/unet/a.json"
+    path.write_text(path.read_text().replace('"slide": "a"', '"slide": "b"'))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lose_labels_in_the_sheet, change_the_reference, rename_the_slide_in_the_score_file],
+)
+def test_scores_that_do_not_count_are_no_results(done, results, graph, tmp_path, change):
+    assert "scores/unet/a.json" in graph
+    folder = shutil.copytree(results, tmp_path / "results")
+    sheet = change(folder) or (results.parent / "slides.tsv").read_text()
+    (tmp_path / "slides.tsv").write_text(sheet)
+    done("crate", *flags(folder))
+    after = read_graph(folder)
+    assert "scores/unet/a.json" not in json.dumps(after)
+    assert "slides/a.ome.zarr/labels/unet/" in after
 
 
 def changed_crate(done, results, tmp_path, change) -> dict[str, dict]:
@@ -247,13 +285,13 @@ def trained(done, planned, packaged, tmp_path) -> Path:
 
 
 def test_folds_and_slides_that_plan_or_sheet_no_longer_have_are_left_out(trained):
-    made = {m.path: m for m in walk_results(trained, ["c", "a", "old"], ["unet"], read_runs)}
+    made = {m.path: m for m in walk_results(trained, slides("c", "a", "old"), ["unet"], read_runs)}
     maps = ["weights/unet/c.zarr/", "weights/unet/a.zarr/"]
     fold = "models/unet/fold0/"
     assert list(made) == ["models/unet/plan.yaml", *maps, fold, "models/unet/package/"]
-    slides = ["slides/c.ome.zarr/", "slides/a.ome.zarr/"]
-    assert list(made["models/unet/plan.yaml"].parts) == slides
-    assert list(made[fold].parts) == ["models/unet/plan.yaml", *slides, *maps]
+    pictures = ["slides/c.ome.zarr/", "slides/a.ome.zarr/"]
+    assert list(made["models/unet/plan.yaml"].parts) == pictures
+    assert list(made[fold].parts) == ["models/unet/plan.yaml", *pictures, *maps]
     assert list(made["models/unet/package/"].parts) == ["models/unet/plan.yaml", fold]
 
 
@@ -264,7 +302,7 @@ def test_a_model_leads_to_the_labels_that_it_learnt_and_to_no_others(trained, ar
     shutil.copytree(archive / "b.ome.zarr" / "labels" / "reference", wider)
     learnt = trained / "targets" / "2d_1px" / "b.ome.zarr"
     shutil.move(trained / "slides/b.ome.zarr/labels/reference", learnt)
-    made = {m.path: m for m in walk_results(trained, ["a", "b"], ["unet"], read_runs)}
+    made = {m.path: m for m in walk_results(trained, slides("a", "b"), ["unet"], read_runs)}
     labels = {"a": "slides/a.ome.zarr/labels/reference/", "b": "targets/2d_1px/b.ome.zarr/"}
     for slide, target in labels.items():
         assert made[f"weights/unet/{slide}.zarr/"].parts == ["models/unet/plan.yaml", target]
@@ -275,7 +313,7 @@ def test_a_model_leads_to_the_labels_that_it_learnt_and_to_no_others(trained, ar
 
 def test_a_record_in_a_file_of_its_own_speaks_for_one_content_only(trained):
     def runs_of_package():
-        made = {m.path: m for m in walk_results(trained, ["a"], ["unet"], read_runs)}
+        made = {m.path: m for m in walk_results(trained, slides("a"), ["unet"], read_runs)}
         return made["models/unet/package/"].runs
 
     (run,) = runs_of_package()

@@ -1,12 +1,17 @@
 """The report step: its help, true runs on small stores, refusals."""
 
+import csv
 import json
 import re
+import runpy
+import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from overtile.planning.plan import Fold, Weights
 from overtile.settings.checks import to_plain
@@ -57,13 +62,187 @@ def scores(small, done) -> Path:
 
 @pytest.fixture(scope="module")
 def model(small) -> Path:
+    from overtile.stores.digest import digest_file
+
     folder = small / "models" / "unet"
     (folder / "fold0").mkdir(parents=True)
     weights = Weights(10.0, 5.0, None, 1e-6, (0.75, 1.5))
     plan = small_plan(weights=weights, folds=(Fold(("plain",), ()),), epochs=2)
     write_yaml(folder / "plan.yaml", to_plain(plan))
     (folder / "fold0" / "history.tsv").write_text("epoch\tloss\n1\t0.9\n2\t0.5\n")
+    done = {"best_epoch": 2, "best": {"epoch": 2, "loss": 0.5}, "best_sha256": "0" * 64}
+    (folder / "fold0" / "fold.json").write_text(json.dumps(done))
+    run = {"code": "0123456789abcdef", "started": "2026-01-02T03:04:05+00:00"}
+    run |= {"versions": {"torch": "2.13.0"}, "content": digest_file(folder / "fold0" / "fold.json")}
+    effort = {"seconds": 90.0, "device": "cpu", "precision": "fp32", "threads": 2}
+    effort |= {"torch": "2.13.0", "runs": [run]}
+    (folder / "fold0" / "effort.json").write_text(json.dumps(effort))
+    (folder / "package").mkdir()
+    members = {"members": [{"file": "fold0.safetensors", "sha256": "0" * 64}]}
+    (folder / "package" / "plan.yaml").write_text(json.dumps(members))
     return folder
+
+
+@dataclass
+class Report:
+    """What a run of the step left: its messages, the page, rows of the table by column."""
+
+    code: int
+    out: str
+    error: str
+    html: str = ""
+    table: list = field(default_factory=list)
+
+
+@pytest.fixture
+def copied(small, scores, model, tmp_path, main):
+    """A copy of the small archive, and a function that reports on it within this process."""
+    folder = tmp_path / "archive"
+    for name in ("slides", "scores", "models"):
+        shutil.copytree(small / name, folder / name)
+    (folder / "slides.tsv").write_text(
+        "slide\tsplit\tlabels\nplain\ttest\tplain.tif\nvolume\ncolour\n"
+    )
+
+    def report() -> Report:
+        page, table = folder / "report.html", folder / "scores.tsv"
+        for file in (page, table):
+            file.unlink(missing_ok=True)
+        ended = main(
+            *("report", "--scores", folder / "scores", "--report", page, "--table", table),
+            *("--sheet", folder / "slides.tsv", "--slides", folder / "slides"),
+            *("--models", folder / "models" / "unet"),
+        )
+        if ended[0]:
+            assert not page.exists() and not table.exists()
+            return Report(*ended)
+        rows = list(csv.DictReader(table.open(), delimiter="\t"))
+        return Report(*ended, page.read_text(), rows)
+
+    return folder, report
+
+
+@pytest.fixture
+def main(capsys):
+    """Like `step` within this process: exit code and what was said. For many runs of one step."""
+
+    def run(name: str, *arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        script = runpy.run_path(str(ROOT / "scripts" / f"{name}.py"), run_name=name)
+        return script["main"](list(map(str, arguments))), *capsys.readouterr()
+
+    return run
+
+
+def take_labels_out_of_the_sheet(folder):
+    sheet = folder / "slides.tsv"
+    sheet.write_text(sheet.read_text().replace("plain.tif", ""))
+    return "plain by unet: the sheet has no labels for this slide"
+
+
+def take_the_column_out_of_the_sheet(folder):
+    (folder / "slides.tsv").write_text("slide\tsplit\nplain\ttest\nvolume\t\n")
+    return "plain by unet: the sheet has no labels for this slide"
+
+
+def take_the_slide_out_of_the_sheet(folder):
+    (folder / "slides.tsv").write_text("slide\tlabels\nvolume\t\n")
+    return "plain by unet: the sheet has no such slide"
+
+
+def remove_the_reference(folder):
+    shutil.rmtree(folder / "slides" / "plain.ome.zarr" / "labels" / "reference")
+    return "plain by unet: the slide has no labels/reference"
+
+
+def segment_otherwise(folder):
+    labels = folder / "slides" / "plain.ome.zarr" / "labels"
+    shutil.rmtree(labels / "unet")
+    shutil.copytree(labels / "reference", labels / "unet")
+    return "plain by unet: labels/unet is not what was compared: evaluate the slide again"
+
+
+def change_the_reference(folder):
+    labels = folder / "slides" / "plain.ome.zarr" / "labels"
+    shutil.rmtree(labels / "reference")
+    shutil.copytree(labels / "unet", labels / "reference")
+    return "plain by unet: labels/reference is not what was compared: evaluate the slide again"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        take_labels_out_of_the_sheet,
+        take_the_column_out_of_the_sheet,
+        take_the_slide_out_of_the_sheet,
+        remove_the_reference,
+        segment_otherwise,
+        change_the_reference,
+    ],
+)
+def test_a_score_counts_only_as_long_as_its_labels_are_those_that_were_compared(copied, change):
+    folder, report = copied
+    before = report()
+    assert "object f1 0.800" in before.out and "0.800" in before.html
+    assert "do not count" not in before.html
+    assert [row["f1"] for row in before.table] == ["0.8", "", ""]
+    why = change(folder)
+    after = report()
+    assert after.code == 0, after.error
+    assert "f1" not in after.out and "scores that do not count: 1" in after.out
+    assert "0.800" not in after.html and f"<li>{why}</li>" in after.html
+    known = {"slide", "model", "split", "objects", "objects_reference"}
+    assert not any(row[key] for row in after.table for key in row.keys() - known)
+    if change in (take_labels_out_of_the_sheet, take_the_column_out_of_the_sheet):
+        assert not any(row["objects_reference"] for row in after.table)
+
+
+def test_of_many_scores_that_do_not_count_twenty_are_named(copied):
+    folder, report = copied
+    score = json.loads((folder / "scores/unet/plain.json").read_text())
+    for number in range(22):
+        path = folder / "scores" / "unet" / f"old{number:02d}.json"
+        path.write_text(json.dumps(score | {"slide": path.stem}))
+    html = report().html
+    assert html.count("the sheet has no such slide") == 20
+    assert "<li>old19 by unet" in html and "<li>and 2 more</li>" in html
+
+
+@pytest.mark.parametrize("attributes", [{"ome": {"version": "0.5", "image-label": {}}}, {}])
+def test_a_label_store_of_another_program_changes_nothing(copied, attributes):
+    folder, report = copied
+    before = report()
+    foreign = folder / "slides" / "plain.ome.zarr" / "labels" / "drawn by hand"
+    group = zarr.create_group(foreign, attributes=attributes)
+    group.create_array("0", shape=(1, 90, 120), dtype="uint8")
+    assert report() == before
+
+
+def test_a_label_store_of_this_project_that_is_damaged_is_refused_in_one_line(copied):
+    folder, report = copied
+    root = folder / "slides" / "plain.ome.zarr" / "labels" / "unet" / "zarr.json"
+    root.write_text(root.read_text().replace('"holds"', '"holbs"'))
+    run = report()
+    assert (run.code, run.error.count("\n")) == (1, 1)
+    assert "labels/unet" in run.error
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("scores/unet/plain.json", "models/unet/plan.yaml", "models/unet/package/plan.yaml"),
+        *("models/unet/fold0/fold.json", "models/unet/fold0/history.tsv"),
+        *("slides/plain.ome.zarr/zarr.json", "slides/plain.ome.zarr/labels/reference/zarr.json"),
+        *("slides/plain.ome.zarr/0/c/0/0/0/0", "slides/plain.ome.zarr/labels/unet/0/zarr.json"),
+    ],
+)
+def test_a_damaged_file_is_named_in_one_line_and_nothing_is_written(copied, name):
+    folder, report = copied
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+    run = report()
+    assert (run.code, run.error.count("\n")) == (1, 1)
+    assert any(str(folder / part) in run.error for part in (Path(name), *Path(name).parents[:-2]))
 
 
 def test_help_names_the_flags(done):
@@ -72,7 +251,7 @@ def test_help_names_the_flags(done):
 
 def test_a_whole_report_is_one_file_and_the_same_bytes_each_time(small, scores, model, done):
     sheet = small / "slides.tsv"
-    sheet.write_text("slide\tsplit\nplain\ttest\nvolume\t\ncolour\t\nmissing\t\n")
+    sheet.write_text("slide\tsplit\tlabels\nplain\ttest\tplain.tif\nvolume\ncolour\nmissing\n")
     pages = []
     for number in range(2):
         page = small / f"report{number}.html"

@@ -1,9 +1,11 @@
 """The report: what is read, averaged, drawn and escaped."""
 
+import csv
 import io
 import json
 import platform
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +16,26 @@ from PIL import Image
 
 from overtile import provenance
 from overtile.errors import InputError
+from overtile.evaluation.counts import Agreement
+from overtile.evaluation.scores import all_scores
 from overtile.planning.plan import Fold
-from overtile.reporting import inputs, models, page, pictures, planes, plots, summary, table, window
-from overtile.reporting.inputs import Archive, Result, Slide
+from overtile.reporting import (
+    counting,
+    inputs,
+    models,
+    page,
+    pictures,
+    planes,
+    plots,
+    score_files,
+    sheet,
+    summary,
+    table,
+    trained,
+    window,
+)
+from overtile.reporting.inputs import Archive, Result
+from overtile.reporting.sheet import Slide
 from overtile.settings.checks import to_plain
 from overtile.stores.yaml_files import write_yaml
 from overtile_workflow.sheet import read_sheet as read_workflow_sheet
@@ -26,22 +45,30 @@ HOSTILE = "<script>alert(1)</script>"
 
 
 def score_values(slide: str, f1: float | None = 0.8, model: str = "unet") -> dict:
-    """A score file as evaluate.py writes it."""
-    overlap = {"dice": 0.9, "iou": 0.8, "reference_px": 10, "segmented_px": 9}
+    """A score file as evaluate.py writes it. f1: in tenths, None for a slide without objects."""
+    objects = 0 if f1 is None else 10
+    share = None if f1 is None else round(10 * f1) / 10
     return {
         "slide": slide,
         "model": model,
-        "pixels": 100,
-        "pixel_error": 0.1,
-        "classes": {"background": overlap, "cell": overlap | {"dice": 0.7}},
+        "reference": "d1",
+        "segmentation": "d2",
+        "pixels": 80,
+        "ignored_px": 3,
+        "pixel_error": 12 / 80,
+        "confusion": [[54, 6], [6, 14]],
+        "classes": {
+            "background": {"dice": 0.9, "iou": 54 / 66, "reference_px": 60, "segmented_px": 60},
+            "cell": {"dice": 0.7, "iou": 14 / 26, "reference_px": 20, "segmented_px": 20},
+        },
         "objects": {
             "iou_threshold": 0.5,
-            "reference": 5,
-            "segmented": 4,
-            "matched": 3,
-            "precision": 0.75,
-            "recall": 0.6,
-            "f1": f1,
+            "reference": objects,
+            "segmented": objects,
+            "matched": 0 if f1 is None else round(10 * f1),
+            "precision": share,
+            "recall": share,
+            "f1": share,
         },
         "rand": None,
         "information": {"f1": 0.5, "splits_bits": 0.1, "merges_bits": 0.2},
@@ -68,22 +95,69 @@ def score_folder(tmp_path: Path) -> Path:
 
 
 def test_a_score_file_becomes_the_columns_of_the_table(score_folder):
-    score = inputs.read_score(score_folder / "unet" / "a.json")
-    assert (score.slide, score.model, score.found, score.reference) == ("a", "unet", 4, 5)
+    score = score_files.read_score(score_folder / "unet" / "a.json")
+    assert (score.slide, score.model, score.found, score.reference) == ("a", "unet", 10, 10)
     assert score.values["dice"] == score.values["dice_cell"] == 0.7
     assert score.values["dice_background"] == 0.9
     assert score.values["rand_f1"] is None
     assert score.values["information_f1"] == 0.5
 
 
+def test_files_of_evaluation_contradict_themselves_nowhere(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        agreement = Agreement(3)
+        shape = (1, 9, 11)
+        ids = [
+            rng.integers(0, 5, shape) * (rng.random(shape) < rng.choice([0, 0.5, 1])) for _ in "ab"
+        ]
+        classes = [np.where(i, rng.integers(1, 3, 6)[i], 0).astype(np.uint8) for i in ids]
+        agreement.add(ids[0], classes[0], ids[1], classes[1])
+        path = tmp_path / f"{number}.json"
+        names = ["background", "cell", "other"]
+        path.write_text(json.dumps(all_scores(agreement, names, 0.5)))
+        assert score_files.read_score(path).classes == tuple(names)
+
+
 @pytest.mark.parametrize(
-    "change", [{"objects": None}, {"classes": [1]}, {"pixel_error": "low"}, {"rand": {}}]
+    "change",
+    [
+        {"objects": None},
+        {"classes": [1]},
+        {"pixel_error": "low"},
+        {"pixel_error": 0.25},
+        {"pixels": 81},
+        {"rand": {}},
+        {"rand": {"f1": 0.5, "split": 0.9, "merge": 0.9}},
+        {"information": {"f1": 1.5, "splits_bits": 0.1, "merges_bits": 0.2}},
+        {"slide": 3},
+        {"confusion": [[54, 6]]},
+        {"confusion": [[55, 6], [6, 14]]},
+        {"confusion": [[54, 6], [6, True]]},
+    ],
 )
-def test_a_file_that_is_no_score_is_refused_by_name(tmp_path, change):
+def test_a_file_that_is_no_score_or_contradicts_itself_is_refused_by_name(tmp_path, change):
     path = tmp_path / "odd.json"
     path.write_text(json.dumps(score_values("a") | change))
     with pytest.raises(InputError, match=r"odd\.json.*evaluate\.py"):
-        inputs.read_score(path)
+        score_files.read_score(path)
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        *(("objects", key, 9) for key in ("reference", "segmented", "matched")),
+        *(("objects", key, 0.7) for key in ("f1", "precision", "recall")),
+        *(("objects", "iou_threshold", value) for value in (0, None, 1.5, True)),
+        *(("classes", "cell", {"dice": value, "iou": 14 / 26}) for value in (0.6, None, 7)),
+        ("classes", "cell", {"dice": 0.7, "iou": 0.5}),
+    ],
+)
+def test_a_score_that_its_counts_do_not_give_is_refused(tmp_path, part, key, value):
+    path, values = tmp_path / "odd.json", score_values("a")
+    path.write_text(json.dumps(values | {part: values[part] | {key: value}}))
+    with pytest.raises(InputError, match=r"odd\.json.*damaged"):
+        score_files.read_score(path)
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "{}", "not json", '{"pixel_error": NaN}'])
@@ -91,7 +165,7 @@ def test_other_json_is_refused(tmp_path, text):
     path = tmp_path / "odd.json"
     path.write_text(text)
     with pytest.raises(InputError, match=r"odd\.json"):
-        inputs.read_score(path)
+        score_files.read_score(path)
 
 
 def test_the_same_slide_scored_twice_is_refused(score_folder):
@@ -103,13 +177,13 @@ def test_the_same_slide_scored_twice_is_refused(score_folder):
 
 def test_a_file_named_twice_counts_once(score_folder):
     file = score_folder / "unet" / "a.json"
-    assert len(inputs.find_scores([file, score_folder, file])) == 3
+    assert len(score_files.find_scores([file, score_folder, file])) == 3
 
 
 def test_the_sheet_says_which_slides_count_and_in_what_order(score_folder, tmp_path):
-    sheet = tmp_path / "slides.tsv"
-    sheet.write_text("slide\timage\tlabels\tsplit\tgroup\nb\tb.tif\t\ttest\t\nnew\tn.tif\t\t\t\n")
-    archive = inputs.load_archive([score_folder], sheet, None, [], "reference")
+    path = tmp_path / "slides.tsv"
+    path.write_text("slide\timage\tlabels\tsplit\nb\tb.tif\tl.tif\ttest\nnew\tn.tif\t\t\n")
+    archive = inputs.load_archive([score_folder], path, None, [], "reference")
     assert [(s.name, s.split) for s in archive.slides] == [("b", "test"), ("new", "predict only")]
     assert [bool(r.scores) for r in archive.results] == [True, False]
 
@@ -125,10 +199,10 @@ def test_the_sheet_says_which_slides_count_and_in_what_order(score_folder, tmp_p
     ],
 )
 def test_a_wrong_sheet_is_refused(tmp_path, text, message):
-    sheet = tmp_path / "slides.tsv"
-    sheet.write_text(text)
+    path = tmp_path / "slides.tsv"
+    path.write_text(text)
     with pytest.raises(InputError, match=message):
-        inputs.read_sheet(sheet)
+        sheet.read_sheet(path)
 
 
 def test_the_sheet_is_read_as_the_workflow_reads_it(tmp_path):
@@ -145,10 +219,10 @@ def test_the_sheet_is_read_as_the_workflow_reads_it(tmp_path):
     ]
     path = tmp_path / "slides.tsv"
     path.write_text("\n".join(lines), encoding="utf-8-sig")
-    slides = inputs.read_sheet(path)
+    slides = sheet.read_sheet(path)
     rows = read_workflow_sheet(str(path), str(tmp_path)).values()
     assert [(s.name, s.split, s.group) for s in slides] == [
-        (row.slide, row.split or inputs.PREDICT_ONLY, row.group) for row in rows
+        (row.slide, row.split or sheet.PREDICT_ONLY, row.group) for row in rows
     ]
     assert [s.name for s in slides] == ["a", "b", "c"]
 
@@ -213,7 +287,7 @@ def test_the_table_leaves_unknown_cells_empty_and_unsegmented_slides_out():
     assert (cells["slide"], cells["objects"], cells["f1"], cells["dice"]) == ("a", "4", "", "0.5")
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", " =1", "\t=1"])
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", " =1", "\t=1", '"=1"', "'=1"])
 def test_no_name_is_a_formula_to_a_spreadsheet(name):
     cell = table.safe_cell(name)
     assert cell.startswith("'")
@@ -286,7 +360,37 @@ def test_a_history_without_validation_is_read(tmp_path):
     assert models.read_history(tmp_path / "none.tsv") == {}
 
 
-@pytest.mark.parametrize("text", ["epoch\tloss\n1\tlow\n", "a\tb\n1\t2\n", "epoch\tloss\n1\n"])
+def test_an_epoch_in_which_a_class_was_not_measured_is_a_gap(tmp_path):
+    path = tmp_path / "history.tsv"
+    head = "epoch\tloss\tvalidation_dice\tvalidation_dice_cell\n"
+    path.write_text(head + "1\t0.5\t\t\n2\t0.4\t0.8\t0.7\n3\t0.3\t\t0.9\n4\t0.3\t0.8\t\n")
+    history = models.read_history(path)
+    np.testing.assert_array_equal(history["validation_dice"], [np.nan, 0.8, np.nan, 0.8])
+    assert plots._alone(history["validation_dice"]) == [1, 3]
+    assert plots._alone([1.0, 2.0, np.nan, 1.0]) == [3]
+    for best in (1, 2, None):
+        fold = models.Fold(0, history, best, trained.Effort())
+        drawn = plots.curve_plots(models.Model("m", (), (fold,), {}), 0)
+        assert [title for title, _ in drawn] == ["Loss", "Validation Dice"]
+        assert "nan" not in drawn[1][1].lower()
+    nothing = replace(fold, history=history | {"validation_dice": [np.nan] * 4})
+    drawn = plots.curve_plots(models.Model("m", (), (nothing,), {}), 0)
+    assert [title for title, _ in drawn] == ["Loss"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "epoch\tloss\n1\tlow\n",
+        "a\tb\n1\t2\n",
+        "epoch\tloss\n1\n",
+        "epoch\tloss\n1\t\n",
+        "epoch\tloss\n1\tnan\n",
+        "epoch\tloss\n1\t0.5\n3\t0.4\n",
+        "epoch\tloss\n",
+        "",
+    ],
+)
 def test_a_broken_history_is_refused(tmp_path, text):
     path = tmp_path / "history.tsv"
     path.write_text(text)
@@ -297,7 +401,7 @@ def test_a_broken_history_is_refused(tmp_path, text):
 def test_a_plan_of_something_else_is_refused(tmp_path):
     (tmp_path / "plan.yaml").write_text("a: 1\n")
     with pytest.raises(InputError, match=r"plan\.yaml.*plan\.py"):
-        models.read_model(tmp_path)
+        models.read_model(tmp_path, "code")
 
 
 def test_only_folds_of_the_plan_are_shown(tmp_path):
@@ -306,7 +410,7 @@ def test_only_folds_of_the_plan_are_shown(tmp_path):
     for number in (0, 2, 3):
         (tmp_path / f"fold{number}").mkdir()
         (tmp_path / f"fold{number}" / "history.tsv").write_text(f"epoch\tloss\n1\t{number}\n")
-    model = models.read_model(tmp_path)
+    model = models.read_model(tmp_path, "code")
     assert [(f.number, f.history["loss"]) for f in model.folds] == [(0, [0.0]), (2, [2.0])]
 
 
@@ -314,14 +418,106 @@ def test_only_folds_of_the_plan_are_shown(tmp_path):
     ("seconds", "text"), [(45.2, "45 s"), (720, "12 min"), (11100, "3 h 05 min")]
 )
 def test_times_are_for_people(seconds, text):
-    assert models.duration(seconds) == text
+    assert trained.duration(seconds) == text
 
 
-def test_names_from_outside_are_escaped_on_the_page():
-    archive = archive_of([result(HOSTILE, 0.5)])
-    html = page.render_page(archive, [], {"python": "3"}, HOSTILE, HOSTILE)
-    assert "<script" not in html
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+NASTY = [
+    HOSTILE,
+    '"><img src=x onerror=alert(1)>',
+    "{{ 7 * 7 }}{% raw %}",
+    'a id="a" url(#b) &lt;',
+    "'a`",
+]
+
+
+@pytest.mark.parametrize("nasty", NASTY)
+def test_names_from_outside_are_text_wherever_they_stand_on_the_page(tmp_path, nasty):
+    slides = [Slide(f"{n}{nasty}", "test", nasty) for n in range(4)]
+    scores = {"f1": 0.4, "dice": 0.5, f"dice_{nasty}": 0.5, "iou": 0.4, "pixel_error": 0.1}
+    results = tuple(Result(slide, m, 4, 5, scores) for slide in slides for m in (nasty, "b"))
+    left_out = (counting.LeftOut(nasty, nasty, nasty),)
+    archive = Archive(tuple(slides), (nasty, "b"), results, (nasty,), left_out=left_out)
+    curve = {"epoch": [1.0], "loss": [0.5], f"validation_dice_{nasty}": [0.5]}
+    fold = models.Fold(0, curve, 1, trained.Effort())
+    model = models.Model(nasty, ((nasty, nasty),), (fold,), {})
+    html = page.render_page(archive, [model], {nasty: nasty}, nasty, nasty)
+    parsed = parse(html)
+    plain = parse(page.render_page(*named("x", archive, model), {"x": "x"}, "x", "x"))
+    assert parsed.tags == plain.tags
+    shown = [" ".join(text.split()) for text in parsed.texts]
+    wanted = " ".join(nasty.split())
+    for where in (
+        f"0{wanted}",
+        f"Dice {wanted}",
+        f"{wanted} {wanted}.",
+        f"All scores are in {wanted}",
+    ):
+        assert any(where in text for text in shown), where
+    assert sum(text.startswith(wanted[:17]) for text in parsed.svg_texts) >= 3
+
+
+def named(name: str, archive: Archive, model: models.Model) -> tuple[Archive, list[models.Model]]:
+    """The same archive and model with a plain name in place of a nasty one."""
+    nasty = archive.models[0]
+    results = tuple(
+        replace(
+            r,
+            model=name if r.model == nasty else r.model,
+            slide=replace(r.slide, name=r.slide.name.replace(nasty, name), group=name),
+            scores={key.replace(nasty, name): value for key, value in r.scores.items()},
+        )
+        for r in archive.results
+    )
+    slides = tuple(dict.fromkeys(r.slide for r in results))
+    left_out = (counting.LeftOut(name, name, name),)
+    plain = Archive(slides, (name, "b"), results, (name,), left_out=left_out)
+    return plain, [replace(model, name=name, facts=((name, name),))]
+
+
+class Parsed(HTMLParser):
+    """Tags with the names of their attributes, and texts; those in plots apart."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.svg_tags = [], set()
+        self.texts, self.svg_texts, self._inside = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        names = (tag, *sorted(name for name, _ in attributes))
+        if "svg" in self._inside:
+            self.svg_tags.add(names)
+        else:
+            self.tags.append(names)
+        if tag not in ("meta", "img", "br"):
+            self._inside.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self._inside.pop() == tag
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        self.handle_endtag(tag)
+
+    def handle_data(self, data):
+        (self.svg_texts if "svg" in self._inside else self.texts).append(data)
+
+
+def parse(html: str) -> Parsed:
+    parsed = Parsed()
+    parsed.feed(html)
+    parsed.close()
+    return parsed
+
+
+@pytest.mark.parametrize("nasty", [*NASTY, '"=1+1"', 'a"b', "a\nb", "a\tb", "\x1b[31m"])
+def test_the_table_has_the_same_cells_whatever_a_name_holds(nasty):
+    named = Result(Slide(nasty, "test"), nasty, 4, 5, {"f1": 0.5, f"dice_{nasty}": 0.5})
+    text = table.as_tsv(Archive((named.slide,), (nasty,), (named,), (nasty,)))
+    rows = list(csv.reader(io.StringIO(text), delimiter="\t"))
+    assert len(rows) == 2 and len(rows[0]) == len(rows[1])
+    printable = "".join(c if c.isprintable() else " " for c in nasty)
+    assert rows[1][0].removeprefix("'") == printable.removeprefix("'")
+    assert f"dice_{printable}" in rows[0]
 
 
 def test_few_slides_have_no_interval_and_it_is_said():
@@ -330,7 +526,7 @@ def test_few_slides_have_no_interval_and_it_is_said():
 
 
 def test_an_archive_without_scores_still_has_a_page():
-    archive = archive_of([Result(Slide("new", inputs.PREDICT_ONLY), "unet", found=1234)])
+    archive = archive_of([Result(Slide("new", sheet.PREDICT_ONLY), "unet", found=1234)])
     html = page.render_page(archive, [], {}, "T", None)
     assert "1\u202f234" in html
     assert "no scores" in html

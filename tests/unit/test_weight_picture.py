@@ -14,8 +14,9 @@ from overtile.errors import InputError
 from overtile.images.raw import RawImage
 from overtile.planning.plan import Weights
 from overtile.reporting import page, weights
-from overtile.reporting.inputs import Archive, Slide
+from overtile.reporting.inputs import Archive
 from overtile.reporting.models import Model
+from overtile.reporting.sheet import Slide
 from overtile.stores import layout
 from overtile.stores.ingest import write_picture
 from overtile.stores.reference import write_reference

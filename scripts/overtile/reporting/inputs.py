@@ -1,28 +1,14 @@
 """What the report is made of: score files, the sheet of slides, and counts kept in stores."""
 
-import csv
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from overtile.errors import InputError
-from overtile.stores.files import read_json
-from overtile.stores.store import ROOT, Store
-
-PREDICT_ONLY = "predict only"
-UNKNOWN = ""
-SPLITS = ("test", "val", UNKNOWN, PREDICT_ONLY, "train")
-
-
-@dataclass(frozen=True)
-class Slide:
-    """One slide of the archive. split: of the sheet; group: patient, animal or plate."""
-
-    name: str
-    split: str = UNKNOWN
-    group: str = ""
-    store: Store | None = None
+from overtile.reporting.counting import LeftOut, why_left_out
+from overtile.reporting.score_files import Score, find_scores, read_score
+from overtile.reporting.sheet import Slide, read_sheet
+from overtile.stores.store import ROOT, Store, finished_labels
 
 
 @dataclass(frozen=True)
@@ -30,7 +16,7 @@ class Result:
     """One slide as one model segmented it.
 
     found, reference: numbers of objects, None where not known. scores: by column name of
-    scores.tsv, None where there was nothing to measure; empty without a reference. seams: steps
+    scores.tsv, None where there was nothing to measure; empty without one that counts. seams: steps
     between pixels across tile borders over those inside tiles, None with one tile. left_out: share
     of tiles that held only background and were not computed.
     """
@@ -49,6 +35,7 @@ class Archive:
     """All slides in the sheet's order, all models, and a result for each pair of them.
 
     iou_thresholds: from which intersection over union on objects match, as the score files say.
+    left_out: scores that do not count, of which nothing else tells.
     """
 
     slides: tuple[Slide, ...]
@@ -57,20 +44,7 @@ class Archive:
     classes: tuple[str, ...]
     reference_name: str = "reference"
     iou_thresholds: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Score:
-    """What one score file says."""
-
-    path: Path
-    slide: str
-    model: str
-    values: dict[str, float | None]
-    classes: tuple[str, ...]
-    found: int
-    reference: int
-    iou_threshold: float
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def load_archive(
@@ -87,169 +61,84 @@ def load_archive(
     Raises InputError for a file that is not what it should be, or if there is no slide at all.
     """
     read = [read_score(path) for path in find_scores(scores)]
-    found = _find_stores(stores)
-    slides = read_sheet(sheet) if sheet else _slides_of(read, found)
-    slides = tuple(Slide(s.name, s.split, s.group, found.get(s.name)) for s in slides)
+    slides = _find_slides(sheet, stores, read)
     if not slides:
         raise InputError("report: no slides found; give --scores, --slides or --sheet")
-    kept = _by_pair(read, {slide.name for slide in slides})
-    labels = {s.name: label_stores(s.store) for s in slides}
-    names = list(dict.fromkeys([*models, *(s.model for s in kept.values())]))
+    by_name = {slide.name: slide for slide in slides}
+    labels = {slide.name: shown_labels(slide, reference_name) for slide in slides}
+    counted, left_out = [], []
+    for score in read:
+        known = labels.get(score.slide) if stores else None
+        why = why_left_out(score, by_name.get(score.slide), known, reference_name)
+        counted += [score] if why is None else []
+        left_out += [LeftOut(score.slide, score.model, why)] if why else []
+    pairs = _by_pair(counted)
+    scored = (score.model for score in read if score.slide in by_name)
+    names = list(dict.fromkeys([*models, *scored]))
     if not names:
         names = sorted({name for own in labels.values() for name in own} - {reference_name})
-    results = tuple(
-        _result(slide, model, kept.get((slide.name, model)), labels[slide.name], reference_name)
-        for slide in slides
-        for model in names
+    return Archive(
+        slides,
+        tuple(names),
+        tuple(
+            _result(
+                slide, model, pairs.get((slide.name, model)), labels[slide.name], reference_name
+            )
+            for slide in slides
+            for model in names
+        ),
+        tuple(dict.fromkeys(name for score in counted for name in score.classes)),
+        reference_name,
+        tuple(sorted({score.iou_threshold for score in counted})),
+        tuple(left_out),
     )
-    classes = dict.fromkeys(name for s in kept.values() for name in s.classes)
-    thresholds = tuple(sorted({s.iou_threshold for s in kept.values()}))
-    return Archive(slides, tuple(names), results, tuple(classes), reference_name, thresholds)
 
 
-def find_scores(paths: Sequence[Path]) -> list[Path]:
-    """Score files: those given, and `*.json` and `*/*.json` in folders given; each once."""
-    found: dict[Path, Path] = {}
-    for path in paths:
-        inside = sorted([*path.glob("*.json"), *path.glob("*/*.json")]) if path.is_dir() else [path]
-        for file in inside:
-            found.setdefault(file.resolve(), file)
-    return list(found.values())
-
-
-def read_score(path: Path) -> Score:
-    """Read a file of evaluate.py; raise InputError if it is something else."""
-    values = read_json(path)
-    try:
-        objects = values["objects"]
-        return Score(
-            path,
-            str(values.get("slide") or path.stem),
-            str(values.get("model") or "segmentation"),
-            dict(_flatten(values)),
-            tuple(values["classes"]),
-            int(objects["segmented"]),
-            int(objects["reference"]),
-            float(objects["iou_threshold"]),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{path}: not a score file ({type(error).__name__}: {error}); "
-            "make it with scripts/evaluate.py"
-        ) from None
-
-
-def _flatten(values: dict) -> Iterator[tuple[str, float | None]]:
-    """Scores by column name. The first class is the background; "dice" and "iou" leave it out."""
-    classes = values["classes"]
-    for kind in ("dice", "iou"):
-        foreground = [_number(c[kind]) for c in list(classes.values())[1:]]
-        measured = [v for v in foreground if v is not None]
-        yield kind, sum(measured) / len(measured) if measured else None
-        for name, scores in classes.items():
-            yield f"{kind}_{name}", _number(scores[kind])
-    for name in ("f1", "precision", "recall"):
-        yield name, _number(values["objects"][name])
-    yield "pixel_error", _number(values["pixel_error"])
-    for group, names in {
-        "rand": {"f1": "rand_f1", "split": "rand_split", "merge": "rand_merge"},
-        "information": {
-            "f1": "information_f1",
-            "splits_bits": "splits_bits",
-            "merges_bits": "merges_bits",
-        },
-    }.items():
-        part = values[group]
-        for name, column in names.items():
-            yield column, None if part is None else _number(part[name])
-
-
-def _number(value: object) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} where a number belongs")
-    return float(value)
-
-
-def read_sheet(path: Path) -> list[Slide]:
-    """Slides of a TSV with at least the column slide, in its order."""
-    slides: dict[str, Slide] = {}
-    for row in _sheet_rows(path):
-        name, split = row["slide"], row.get("split") or PREDICT_ONLY
-        if split not in SPLITS:
-            raise InputError(
-                f"{path}: slide {name} has split {split!r}; allowed: train, val, test, or empty"
-            )
-        if name in slides:
-            raise InputError(f"{path}: slide {name!r} stands there twice; remove one row")
-        slides[name] = Slide(name, split, row.get("group", ""))
-    return list(slides.values())
-
-
-def _sheet_rows(path: Path) -> list[dict[str, str]]:
-    """Rows by column name, read as the workflow reads them: no quotes, `#` begins a comment."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; give the sheet of slides") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a sheet of slides ({error}); save it as TSV") from None
-    header = [name.strip() for name in lines[0]] if lines else []
-    if "slide" not in header:
-        raise InputError(f"{path}: has no column slide; save it as TSV")
-    rows = []
-    for number, line in enumerate(lines[1:], start=2):
-        cells = [cell.strip() for cell in line]
-        if not any(cells) or cells[0].startswith("#"):
-            continue
-        if len(cells) > len(header):
-            raise InputError(
-                f"{path}, line {number}: has {len(cells)} cells for {len(header)} columns; mend it"
-            )
-        cells += [""] * (len(header) - len(cells))
-        rows.append(dict(zip(header, cells, strict=True)))
-    return rows
-
-
-def _find_stores(folder: Path | None) -> dict[str, Store]:
-    if folder is None:
-        return {}
-    if not folder.is_dir():
+def _find_slides(
+    sheet: Path | None, folder: Path | None, scores: Sequence[Score]
+) -> tuple[Slide, ...]:
+    """The slides of the sheet, else those with a score or a store; with their stores."""
+    if folder is not None and not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give the one with the slides' stores")
-    stores = [Store.open(root, "picture") for root in sorted(folder.glob(f"*.ome.zarr/{ROOT}"))]
-    return {store.name: store for store in stores}
+    roots = sorted(folder.glob(f"*.ome.zarr/{ROOT}")) if folder else []
+    paths = {root.parent.name.removesuffix(".ome.zarr"): root.parent for root in roots}
+    if sheet:
+        slides = read_sheet(sheet)
+    else:
+        slides = [Slide(name) for name in sorted({score.slide for score in scores} | set(paths))]
+    return tuple(
+        replace(slide, store=Store.open(paths[slide.name], "picture"))
+        if slide.name in paths
+        else slide
+        for slide in slides
+    )
 
 
-def label_stores(store: Store | None) -> dict[str, Store]:
-    """The finished label stores inside a slide's store, by name."""
-    if store is None:
-        return {}
-    roots = sorted((store.path / "labels").glob(f"*/{ROOT}"))
-    return {root.parent.name: Store.open(root) for root in roots}
+def shown_labels(slide: Slide, reference_name: str) -> dict[str, Store]:
+    """The finished label stores of a slide, by name.
+
+    Without the reference where the sheet does not name it any more.
+    """
+    found = finished_labels(slide.store) if slide.store else {}
+    if not slide.has_labels:
+        found.pop(reference_name, None)
+    return found
 
 
-def _slides_of(scores: Sequence[Score], stores: dict[str, Store]) -> list[Slide]:
-    return [Slide(name) for name in sorted({s.slide for s in scores} | set(stores))]
-
-
-def _by_pair(scores: Sequence[Score], names: set[str]) -> dict[tuple[str, str], Score]:
-    kept: dict[tuple[str, str], Score] = {}
+def _by_pair(scores: Sequence[Score]) -> dict[tuple[str, str], Score]:
+    pairs: dict[tuple[str, str], Score] = {}
     for score in scores:
-        if score.slide not in names:
-            continue
-        other = kept.setdefault((score.slide, score.model), score)
+        other = pairs.setdefault((score.slide, score.model), score)
         if other is not score:
             raise InputError(
                 f"{score.path}: slide {score.slide!r}, model {score.model!r} is also in "
                 f"{other.path}; give one of them"
             )
-    return kept
+    return pairs
 
 
 def _result(
-    slide: Slide, model: str, score: Score | None, labels: dict[str, Store], reference_name: str
+    slide: Slide, model: str, score: Score | None, labels: Mapping[str, Store], reference_name: str
 ) -> Result:
     """Counts of the stores, which hold the whole slide; else those of the score file."""
     own, reference = labels.get(model), labels.get(reference_name)

@@ -6,27 +6,32 @@ from pathlib import Path
 
 from overtile.planning.plan import Plan
 from overtile.planning.reading import read_plan
+from overtile.reporting.counting import why_left_out
 from overtile.reporting.crate import Made
+from overtile.reporting.score_files import read_score
+from overtile.reporting.sheet import Slide
 from overtile.stores.digest import digest_file
 from overtile.stores.files import read_json
-from overtile.stores.store import ROOT, Store, store_path
+from overtile.stores.store import ROOT, Store, finished_labels, store_path
 
 Runs = Callable[[Path], list[dict]]
+REFERENCE = "reference"
 EXPORTS = {"geojson": "export_outlines", "tif": "export_tiff"}
 """Rules by the ending of what they write."""
 
 
 def walk_results(
-    results: Path, slides: Sequence[str], models: Sequence[str], runs_of: Runs
+    results: Path, slides: Sequence[Slide], models: Sequence[str], runs_of: Runs
 ) -> Iterator[Made]:
     """All finished results of some slides and models, each after what it was made from.
 
-    results: the folder. runs_of: gives the runs that made a store or folder. Files that a step
-    wrote have theirs in `runs/` of the result folder.
+    results: the folder. slides: of the sheet; scores that do not count are left out. runs_of: gives
+    the runs that made a store or folder. Files that a step wrote have theirs in `runs/` of the
+    result folder.
     """
     walk = _Walk(results, slides, runs_of)
     for slide in slides:
-        yield from walk.slide(slide)
+        yield from walk.slide(slide.name)
     for model in models:
         yield from walk.model(model)
     for model in models:
@@ -46,7 +51,7 @@ def _picture(slide: str) -> str:
     return f"slides/{slide}.ome.zarr/"
 
 
-def _labels(slide: str, name: str = "reference") -> str:
+def _labels(slide: str, name: str = REFERENCE) -> str:
     return f"{_picture(slide)}labels/{name}/"
 
 
@@ -61,8 +66,9 @@ def _scores(model: str, slide: str) -> str:
 class _Walk:
     """Finds results in one folder."""
 
-    def __init__(self, results: Path, slides: Sequence[str], runs_of: Runs):
-        self._results, self._slides, self._runs_of = results, slides, runs_of
+    def __init__(self, results: Path, slides: Sequence[Slide], runs_of: Runs):
+        self._results, self._runs_of = results, runs_of
+        self._slides = [slide.name for slide in slides]
         self._plan = cache(self._read_plan)
 
     def slide(self, slide: str) -> Iterator[Made]:
@@ -91,8 +97,9 @@ class _Walk:
             yield from self._fold(path, f"{Path(path).name} of {model}", [plan, *parts, *maps])
         yield from self._package(model, [plan, *folds])
 
-    def segmentation(self, model: str, slide: str) -> Iterator[Made]:
+    def segmentation(self, model: str, sheet_slide: Slide) -> Iterator[Made]:
         """Probabilities, masks, objects, scores and exports of one slide by one model."""
+        slide = sheet_slide.name
         what, labels = f"{slide} by {model}", _labels(slide, model)
         probabilities = f"probabilities/{model}/{slide}.ome.zarr/"
         read = [_picture(slide), f"models/{model}/package/"]
@@ -101,7 +108,8 @@ class _Walk:
         yield from self._store(labels, f"segmentation of {what}", [probabilities], also=[table])
         record = f"evaluate_slide/{model}/{slide}"
         read = [labels, _labels(slide)]
-        yield from self._file(_scores(model, slide), f"scores of {what}", record, read)
+        if self._score_counts(model, sheet_slide):
+            yield from self._file(_scores(model, slide), f"scores of {what}", record, read)
         for ending, rule in EXPORTS.items():
             path, record = f"exports/{model}/{slide}.{ending}", f"{rule}/{model}/{slide}"
             yield from self._file(path, f"export of {what}", record, [labels], of=labels)
@@ -140,6 +148,16 @@ class _Walk:
             if of:
                 runs = [run for run in runs if run.get("read") == self._digest(of)]
             yield Made(path, name, digest, runs, parts, self._others(also))
+
+    def _score_counts(self, model: str, slide: Slide) -> bool:
+        """Whether there are scores of what the sheet and the slide's store hold now."""
+        path = self._results / _scores(model, slide.name)
+        picture = self._results / _picture(slide.name)
+        if not path.is_file() or not (picture / ROOT).is_file():
+            return False
+        score, labels = read_score(path), finished_labels(Store.open(picture))
+        is_of_them = (score.slide, score.model) == (slide.name, model)
+        return is_of_them and why_left_out(score, slide, labels, REFERENCE) is None
 
     def _fold(self, path: str, name: str, parts: Sequence[str]) -> Iterator[Made]:
         """A trained fold, if it is finished."""

@@ -1,6 +1,7 @@
 """How the models were made: plans, learning curves, training times."""
 
 import csv
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,18 +9,26 @@ from pathlib import Path
 from overtile.errors import InputError
 from overtile.planning.plan import Plan, Weights
 from overtile.planning.reading import read_plan
-from overtile.stores.effort import EFFORT
+from overtile.reporting.trained import Effort, read_training, training_facts
+from overtile.stores.digest import digest_file
 from overtile.stores.files import read_json
+from overtile.stores.yaml_files import read_yaml
+
+HISTORY, DONE = "history.tsv", "fold.json"
+TRAIN_AGAIN = "delete fold.json and train again: training goes on from its checkpoint"
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One training run. history: columns of history.tsv, one value per epoch."""
+    """One training run. history: columns of history.tsv, one value per epoch.
+
+    NaN where an epoch had nothing to measure. best_epoch: the one whose weights were kept.
+    """
 
     number: int
     history: dict[str, list[float]]
     best_epoch: int | None
-    effort: dict
+    effort: Effort
 
 
 @dataclass(frozen=True)
@@ -35,47 +44,113 @@ class Model:
     weights: Weights
 
 
-def read_model(folder: Path) -> Model:
+def read_model(folder: Path, code_today: str) -> Model:
     """Read `plan.yaml` and those of its folds that have begun; raise InputError if broken.
 
-    Folders of folds that the plan does not have are left over from an earlier one.
+    code_today: digest of the code that training would run now. Folds that the plan does not have,
+    or whose weights are not those in the package, are left over from an earlier model.
     """
     plan = read_plan(folder / "plan.yaml")
-    paths = [folder / f"fold{number}" for number in range(len(plan.folds))]
-    folds = tuple(_read_fold(n, path) for n, path in enumerate(paths) if path.is_dir())
-    facts = (*_plan_facts(plan), *_training_facts(folder, folds))
-    return Model(folder.resolve().name, facts, folds, plan.weights)
+    packaged = _packaged_weights(folder / "package" / "plan.yaml")
+    paths = [(number, folder / f"fold{number}") for number in range(len(plan.folds))]
+    found = (_read_fold(number, path, packaged) for number, path in paths if path.is_dir())
+    folds = tuple(fold for fold in found if fold)
+    if folds:
+        trained = training_facts([fold.effort for fold in folds], code_today)
+    elif packaged:
+        trained = [("Trained", "elsewhere; this archive took the finished model over")]
+    else:
+        trained = [("Trained", "not yet")]
+    return Model(folder.resolve().name, (*_plan_facts(plan), *trained), folds, plan.weights)
 
 
-def _read_fold(number: int, folder: Path) -> Fold:
-    done = _read_if_there(folder / "fold.json")
-    return Fold(
-        number,
-        read_history(folder / "history.tsv"),
-        done.get("best_epoch"),
-        _read_if_there(folder / EFFORT),
-    )
+def _packaged_weights(path: Path) -> set[str]:
+    """SHA-256 of the weights in a package, given its plan; empty if there is none yet."""
+    if not path.is_file():
+        return set()
+    try:
+        return {str(member["sha256"]) for member in read_yaml(path)["members"]}
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: not the plan of a packaged model ({type(error).__name__}: {error}); "
+            "make it with scripts/package.py"
+        ) from None
 
 
-def _read_if_there(path: Path) -> dict:
-    values = read_json(path) if path.is_file() else {}
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: holds {type(values).__name__}, expected keys; train again")
-    return values
+def _read_fold(number: int, folder: Path, packaged: set[str]) -> Fold | None:
+    """A fold; None if the packaged model does not come from it."""
+    done, path = {}, folder / DONE
+    if path.is_file():
+        done = read_json(path)
+        _refuse_odd(done, path)
+        if packaged and done["best_sha256"] not in packaged:
+            _refuse_changed(done["best_sha256"], folder)
+            return None
+    history = read_history(folder / HISTORY)
+    if done:
+        _refuse_contradictions(history, done["best"], folder)
+    return Fold(number, history, done.get("best_epoch"), read_training(folder))
+
+
+def _refuse_odd(done: object, path: Path) -> None:
+    try:
+        best, epoch = done["best"], done["best_epoch"]
+        is_whole = type(epoch) is int and best["epoch"] == epoch and "best_sha256" in done
+    except (KeyError, TypeError):
+        is_whole = False
+    if not is_whole:
+        raise InputError(f"{path}: does not say which epoch was best; {TRAIN_AGAIN}")
+
+
+def _refuse_changed(sha256: str, folder: Path) -> None:
+    """Raise InputError if fold.json does not name the fold's own weights either."""
+    weights = folder / "best.safetensors"
+    if weights.is_file() and digest_file(weights) != sha256:
+        raise InputError(
+            f"{folder / DONE}: best_sha256 is not that of best.safetensors, nor of the packaged "
+            f"model; one of them is damaged; {TRAIN_AGAIN}"
+        )
+
+
+def _refuse_contradictions(history: dict[str, list[float]], best: dict, folder: Path) -> None:
+    """Raise InputError if a learning curve does not hold the best epoch as fold.json has it."""
+    place = best["epoch"] - 1
+    for name, value in best.items():
+        found = history.get(name, [])[place : place + 1]
+        is_unmeasured = value is None or value != value
+        is_gap = is_unmeasured and found and math.isnan(found[0])
+        if not is_gap and found != [value]:
+            raise InputError(
+                f"{folder / HISTORY}: is missing, or {name} of the best epoch is not that of "
+                f"{folder / DONE}; one of them is damaged; {TRAIN_AGAIN}"
+            )
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
-    """Columns of a learning curve; empty if the file is not there yet."""
+    """Columns of a learning curve, NaN for what was not measured; empty if it is not there yet."""
     if not path.is_file():
         return {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file, delimiter="\t", strict=True))
-        if rows and not {"epoch", "loss"} <= rows[0].keys():
+        if not rows or not {"epoch", "loss"} <= rows[0].keys():
             raise ValueError("no columns epoch and loss")
-        return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else ())}
+        history = {name: [_value(name, row[name]) for row in rows] for name in rows[0]}
+        if history["epoch"] != list(range(1, len(rows) + 1)):
+            raise ValueError("its epochs are not 1, 2, 3, ...")
+        return history
     except (ValueError, TypeError, csv.Error) as error:
-        raise InputError(f"{path}: not a learning curve ({error}); train again") from None
+        raise InputError(f"{path}: not a learning curve ({error}); {TRAIN_AGAIN}") from None
+
+
+def _value(name: str, cell: str) -> float:
+    """A cell of a learning curve; a class may not be measured in an epoch, and its cell empty."""
+    if cell == "" and name.startswith("validation_dice"):
+        return math.nan
+    value = float(cell)
+    if name in ("epoch", "loss") and not math.isfinite(value):
+        raise ValueError(f"{name} is {cell}")
+    return value if math.isfinite(value) else math.nan
 
 
 def _plan_facts(plan: Plan) -> list[tuple[str, str]]:
@@ -125,33 +200,3 @@ def _names(names: Sequence[str], shown: int = 8) -> str:
         return "none"
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return f"{len(names)}: {', '.join(map(str, names[:shown]))}{more}"
-
-
-def _training_facts(folder: Path, folds: Sequence[Fold]) -> list[tuple[str, str]]:
-    try:
-        return _effort_facts([fold.effort for fold in folds if "seconds" in fold.effort])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{folder}: an {EFFORT} of a fold is damaged ({type(error).__name__}: {error}); "
-            "remove it: only training times are lost"
-        ) from None
-
-
-def _effort_facts(efforts: Sequence[dict]) -> list[tuple[str, str]]:
-    if not efforts:
-        return [("Training time", "not recorded")]
-    total = sum(float(effort["seconds"]) for effort in efforts)
-    places = dict.fromkeys(
-        f"{e['device']}, {e['precision']}, {e['threads']} threads, torch {e['torch']}"
-        for e in efforts
-    )
-    folds = f" for {len(efforts)} folds" if len(efforts) > 1 else ""
-    return [("Training time", duration(total) + folds), ("Trained on", "; ".join(places))]
-
-
-def duration(seconds: float) -> str:
-    """A time for people: "45 s", "12 min", "3 h 05 min"."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -8,10 +8,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from overtile.reporting.inputs import SPLITS, Archive, Result, label_stores
+from overtile.reporting.inputs import Archive, Result, shown_labels
 from overtile.reporting.models import Model, sigma_text
 from overtile.reporting.pictures import BOTH, FRAME, REFERENCE, SEGMENTATION, Overlay, draw_overlay
 from overtile.reporting.plots import curve_plots, strip_plot
+from overtile.reporting.sheet import SPLITS
 from overtile.reporting.summary import (
     HEADLINES,
     Estimate,
@@ -28,6 +29,7 @@ from overtile.reporting.weights import WeightFigure
 
 TEMPLATE = "report.html.jinja"
 MOST_ROWS = 500
+MOST_LEFT_OUT = 20
 NOTHING = "–"
 
 
@@ -84,6 +86,7 @@ def render_page(
             ],
             figures=figures or [None] * len(models),
             galleries=galleries(archive),
+            left_out=archive.left_out[:MOST_LEFT_OUT],
             slide_rows=shown,
             slide_rows_total=total,
             table_name=table_name,
@@ -192,7 +195,7 @@ def galleries(archive: Archive) -> list[Gallery]:
 
 def _picture(archive: Archive, result: Result) -> Picture | None:
     store = result.slide.store
-    labels = label_stores(store)
+    labels = shown_labels(result.slide, archive.reference_name)
     if store is None or result.model not in labels:
         return None
     reference = labels.get(archive.reference_name)
@@ -212,4 +215,6 @@ def headline_text(archive: Archive) -> str:
             for metric in HEADLINES
         )
         lines.append(f"{row.model}, {split_name(row.split)} (n = {row.slides}): {scores}")
+    if archive.left_out:
+        lines.append(f"scores that do not count: {len(archive.left_out)}; the page says why")
     return "\n".join(lines)

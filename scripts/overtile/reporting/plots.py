@@ -18,6 +18,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 INK, FAINT = "#33404d", "#d9dfe5"
 WIDTH_IN = 4.2
 MOST_DOTS_AS_VECTORS = 400
+IDS = re.compile(r'( id="|url\(#|href="#)')
 STYLE = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -49,7 +50,8 @@ def draw_svg(name: str, height_in: float, draw: Callable[[Axes], None]) -> str:
         figure.savefig(file, format="svg", transparent=True, dpi=144, metadata={"Date": None})
     svg = file.getvalue()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    return re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+    # Within tags only: what people wrote stands between them, without any < or >.
+    return re.sub(r"<[^>]*>", lambda tag: IDS.sub(rf"\g<1>{name}-", tag[0]), svg)
 
 
 def strip_plot(archive: Archive, rows: Sequence[Row], metric: Metric) -> str:
@@ -125,7 +127,7 @@ def curve_plots(model: Model, number: int) -> list[tuple[str, str]]:
     return [
         (title, _curves(f"curve-{number}-{place}", folds, wanted))
         for place, (title, wanted) in enumerate(panels)
-        if any(column in fold.history for fold in folds for column in wanted)
+        if any(np.isfinite(fold.history.get(c, [])).any() for fold in folds for c in wanted)
     ]
 
 
@@ -140,13 +142,15 @@ def _curves(name: str, folds: Sequence, wanted: dict[str, tuple[str, str]]) -> s
                     *(x, y, dash),
                     color=COLOURS[place % len(COLOURS)],
                     linewidth=1.5,
-                    marker="o" if len(y) == 1 else "",
+                    marker="o",
+                    markevery=_alone(y),
                     markersize=3,
                     label=f"fold {fold.number}, {label}" if len(folds) > 1 else label,
                 )
                 if column == "validation_dice" and fold.best_epoch in x:
                     best = y[x.index(fold.best_epoch)]
-                    axes.plot(fold.best_epoch, best, "o", color=COLOURS[place % len(COLOURS)])
+                    if np.isfinite(best):
+                        axes.plot(fold.best_epoch, best, "o", color=COLOURS[place % len(COLOURS)])
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid()
@@ -154,3 +158,9 @@ def _curves(name: str, folds: Sequence, wanted: dict[str, tuple[str, str]]) -> s
             axes.legend(ncols=2 if len(axes.lines) > 4 else 1)
 
     return draw_svg(name, 2.5, draw)
+
+
+def _alone(values: Sequence[float]) -> list[int]:
+    """Places of values between gaps, NaN, on both sides: no line shows them."""
+    known = np.pad(np.isfinite(values), 1)
+    return np.flatnonzero(known[1:-1] & ~known[:-2] & ~known[2:]).tolist()

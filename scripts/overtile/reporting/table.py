@@ -1,5 +1,8 @@
 """scores.tsv: one row per slide and model, for spreadsheets and scripts."""
 
+import csv
+import io
+
 from overtile.reporting.inputs import Archive, Result
 
 FORMULA_STARTS = ("=", "+", "-", "@")
@@ -18,12 +21,15 @@ def score_columns(archive: Archive) -> list[str]:
 def as_tsv(archive: Archive) -> str:
     """The table of all slides that were segmented. Empty cells: not known, or nothing to measure.
 
-    A name that a spreadsheet would take for a formula begins with an apostrophe.
+    A name that a spreadsheet would take for a formula begins with an apostrophe, one with quotes
+    stands in quotes as in CSV.
     """
     names = score_columns(archive)
     header = ["slide", "model", "split", "objects", "objects_reference", *map(safe_cell, names)]
     rows = [_row(r, names) for r in archive.results if r.found is not None or r.scores]
-    return "".join("\t".join(row) + "\n" for row in [header, *rows])
+    file = io.StringIO()
+    csv.writer(file, delimiter="\t", lineterminator="\n").writerows([header, *rows])
+    return file.getvalue()
 
 
 def _row(result: Result, names: list[str]) -> list[str]:
@@ -35,4 +41,4 @@ def _row(result: Result, names: list[str]) -> list[str]:
 def safe_cell(text: str) -> str:
     """One cell of text: no line break or tab inside, no formula."""
     line = "".join(c if c.isprintable() else " " for c in text)
-    return f"'{line}" if line.lstrip().startswith(FORMULA_STARTS) else line
+    return f"'{line}" if line.lstrip(" '\"").startswith(FORMULA_STARTS) else line

@@ -1,0 +1,113 @@
+"""With which code a model was trained, when, where, and how long it took."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from overtile.stores.digest import digest_file
+from overtile.stores.effort import read_effort
+
+NOT_RECORDED = "not recorded"
+Facts = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A run that led to a trained fold. date: ISO 8601; code: digest of what computed."""
+
+    date: str
+    code: str
+    torch: str
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What it took to train a fold, as far as it is known. place: device and what it ran with."""
+
+    runs: tuple[TrainingRun, ...] = ()
+    seconds: float | None = None
+    place: str | None = None
+
+
+def read_training(folder: Path) -> Effort:
+    """What is recorded of a fold; what is missing or damaged there is not known.
+
+    Times and machines are no results: nothing is refused for them.
+    """
+    effort = read_effort(folder)
+    if not isinstance(effort, dict):
+        return Effort()
+    done = folder / "fold.json"
+    content = digest_file(done) if done.is_file() else None
+    entries = effort.get("runs")
+    runs = [
+        _run(entry)
+        for entry in (entries if isinstance(entries, list) else [])
+        if isinstance(entry, dict) and content and entry.get("content") == content
+    ]
+    seconds = effort.get("seconds")
+    is_known = isinstance(seconds, int | float) and 0 <= seconds < float("inf")
+    return Effort(
+        tuple(run for run in runs if run is not None),
+        float(seconds) if is_known else None,
+        _place(effort),
+    )
+
+
+def _run(entry: dict) -> TrainingRun | None:
+    versions = entry.get("versions")
+    torch = versions.get("torch") if isinstance(versions, dict) else None
+    code, started = entry.get("code"), entry.get("started")
+    if not all(isinstance(text, str) and text for text in (code, started, torch)):
+        return None
+    try:
+        return TrainingRun(datetime.fromisoformat(started).date().isoformat(), code, torch)
+    except ValueError:
+        return None
+
+
+def _place(effort: dict) -> str | None:
+    names = ("device", "precision", "threads", "torch")
+    parts = [effort.get(name) for name in names]
+    if not all(isinstance(part, str | int) for part in parts):
+        return None
+    device, precision, threads, torch = parts
+    return f"{device}, {precision}, {threads} threads, torch {torch}"
+
+
+def training_facts(efforts: Sequence[Effort], code_today: str) -> Facts:
+    """(what, value) for people, of a model's folds. code_today: what training would run now."""
+    runs = [run for effort in efforts for run in effort.runs]
+    said = [f"code {run.code}, torch {run.torch}, on {run.date}" for run in runs]
+    if not all(effort.runs for effort in efforts):
+        said.append(NOT_RECORDED if len(efforts) == 1 or not runs else "not recorded of every fold")
+    facts = [*_effort_facts(efforts), ("Trained with", "; ".join(dict.fromkeys(said)))]
+    if any(run.code != code_today for run in runs):
+        facts.append(
+            (
+                "Code today",
+                f"{code_today}. It differs from the code that the model was trained with. The "
+                "model is kept as it is. To train it again, set retrain_on_code_change: true in "
+                "the configuration.",
+            )
+        )
+    return facts
+
+
+def _effort_facts(efforts: Sequence[Effort]) -> Facts:
+    known = [effort for effort in efforts if effort.seconds is not None]
+    if not known:
+        return [("Training time", NOT_RECORDED)]
+    folds = f" for {len(known)} folds" if len(known) > 1 else ""
+    facts = [("Training time", duration(sum(effort.seconds for effort in known)) + folds)]
+    places = dict.fromkeys(effort.place for effort in known if effort.place)
+    return [*facts, ("Trained on", "; ".join(places) or NOT_RECORDED)]
+
+
+def duration(seconds: float) -> str:
+    """A time for people: "45 s", "12 min", "3 h 05 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
