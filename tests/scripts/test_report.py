@@ -227,6 +227,24 @@ def test_a_label_store_of_this_project_that_is_damaged_is_refused_in_one_line(co
     assert "labels/unet" in run.error
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("scores/unet/plain.json", "models/unet/plan.yaml", "models/unet/package/plan.yaml"),
+        *("models/unet/fold0/fold.json", "models/unet/fold0/history.tsv"),
+        *("slides/plain.ome.zarr/zarr.json", "slides/plain.ome.zarr/labels/reference/zarr.json"),
+        *("slides/plain.ome.zarr/0/c/0/0/0/0", "slides/plain.ome.zarr/labels/unet/0/zarr.json"),
+    ],
+)
+def test_a_damaged_file_is_named_in_one_line_and_nothing_is_written(copied, name):
+    folder, report = copied
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+    run = report()
+    assert (run.code, run.error.count("\n")) == (1, 1)
+    assert any(str(folder / part) in run.error for part in (Path(name), *Path(name).parents[:-2]))
+
+
 def test_help_names_the_flags(done):
     assert "--scores" in done("report", "--help").stdout
 

@@ -192,6 +192,29 @@ def test_a_picture_without_labels_is_one_layer(tmp_path):
     assert len(neuroglancer_layers(tmp_path, "http://host/s")["layers"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("root", "is_shown"),
+    [
+        ({"attributes": {"ome": {"multiscales": [{"datasets": [{"path": "0"}]}]}}}, True),
+        *(({"attributes": part}, False) for part in ({}, {"ome": {}}, {"ome": []}, [], None)),
+        *((part, False) for part in ([], 3)),
+    ],
+)
+def test_labels_of_another_program_are_shown_if_they_are_ngff_and_break_nothing(
+    slide, root, is_shown
+):
+    before = neuroglancer_layers(slide, "http://host/s")["layers"]
+    foreign = slide / "labels" / "by hand"
+    foreign.mkdir()
+    (foreign / "zarr.json").write_text(json.dumps(root))
+    added = [
+        one for one in neuroglancer_layers(slide, "http://host/s")["layers"] if one not in before
+    ]
+    assert [layer["name"] for layer in added] == ["by hand"] * is_shown
+    (foreign / "zarr.json").write_bytes(b"\xff{")
+    assert neuroglancer_layers(slide, "http://host/s")["layers"] == before
+
+
 def test_a_port_that_is_taken_is_one_line(slide):
     with (
         serve(slide, 0, VIEWER) as server,
