@@ -45,7 +45,6 @@ def run(args):
     """Look at the training slides and write the plan."""
     from overtile.errors import InputError
     from overtile.planning.decisions import make_plan
-    from overtile.settings.checks import to_plain
     from overtile.settings.model import read_settings
     from overtile.stores.digest import digest_file
     from overtile.stores.store import Store, labels_of
@@ -62,7 +61,7 @@ def run(args):
     if len(groups) != len(train):
         raise InputError(f"--groups: {len(groups)} groups for {len(train)} slides; give as many")
     labels = labels_of([*train, *validation], args.labels)
-    write_yaml(args.plan, to_plain(make_plan(train, validation, labels, groups, settings)))
+    write_yaml(args.plan, make_plan(train, validation, labels, groups, settings).written())
     return {"content": digest_file(args.plan)}
 
 

@@ -4,6 +4,7 @@ import copy
 import json
 import random
 import time
+from dataclasses import asdict, dataclass, replace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from overtile.networks.unet import UNet
 from overtile.planning.plan import Fold
 from overtile.planning.reading import check_plan, plan_from, read_plan
 from overtile.settings.checks import to_plain
+from overtile.settings.model import Augmentation
 from overtile.stores.digest import digest_of
 from overtile.stores.yaml_files import write_yaml
 from tests.plans import known_slide, small_plan
@@ -127,6 +129,20 @@ def test_keys_of_finished_trainings_are_made_as_they_were_before_plans_had_types
     assert "tile_input_px" not in (tmp_path / "again.yaml").read_text()
     assert read_plan(tmp_path / "again.yaml") == plan
     assert digest_of(read_plan(tmp_path / "again.yaml").identity()) == digest_of(before)
+
+
+def test_a_setting_that_comes_later_changes_no_file_and_no_key_unless_it_is_used():
+    @dataclass(frozen=True)
+    class Later(Augmentation):
+        gamma: float = 0.0
+
+    plan = plan_from(values(), "plan.yaml")
+    known = asdict(plan.augmentation)
+    unused, used = (replace(plan, augmentation=Later(**known, gamma=g)) for g in (0.0, 0.1))
+    assert unused.written() == plan.written() == to_plain(plan)
+    assert digest_of(unused.identity()) == digest_of(plan.identity())
+    assert used.identity()["augmentation"] == {**known, "gamma": 0.1}
+    assert used.written()["augmentation"] == {**known, "gamma": 0.1}
 
 
 def test_what_follows_from_a_plan_must_be_right_where_it_stands_in_a_file():

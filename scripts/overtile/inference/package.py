@@ -77,7 +77,7 @@ def write_package(plan: Plan, folds: Sequence[Path], folder: Path) -> None:
     for fold, member in zip(folds, members.members, strict=True):
         _copy_checked(fold / f"best{WEIGHTS}", folder / member.file, member.sha256)
     write_text(folder / CARD, model_card(plan, [t.best for t in trained]))
-    write_yaml(folder / PLAN, {**to_plain(plan), **to_plain(members)})
+    write_yaml(folder / PLAN, {**plan.written(), **to_plain(members)})
 
 
 def read_package(folder: Path) -> Package:
@@ -122,7 +122,7 @@ def copy_package(
         _copy_checked(file, folder / member.file, member.sha256)
     if (source / CARD).is_file():
         _copy_checked(source / CARD, folder / CARD, digest_file(source / CARD))
-    write_yaml(plan_path, to_plain(package.plan))
+    write_yaml(plan_path, package.plan.written())
     _copy_checked(source / PLAN, folder / PLAN, digest_file(source / PLAN))
     return source / PLAN
 

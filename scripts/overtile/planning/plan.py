@@ -1,12 +1,26 @@
 """The plan of a training, typed: what was decided, and what follows from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 
 from overtile.networks.architecture import Architecture
-from overtile.settings.checks import to_plain
 from overtile.settings.model import Augmentation
 
 FORMAT = 1
+
+FIRST = frozenset(
+    (
+        *("format", "classes", "architecture", "spacing", "tile_output_px", "weights", "loss"),
+        *("optimiser", "learning_rate", "batch_tiles", "epochs", "steps_per_epoch"),
+        *("validation_tiles", "augmentation", "seed", "folds", "slides"),
+        *("ndim", "in_channels", "width", "pools", "kernels", "dropout", "norm"),
+        *("w0", "sigma_px", "sigma_um", "tolerance", "class_weights", "train", "validation"),
+        *("elastic_px", "rotation_degrees", "flips", "contrast", "brightness", "noise"),
+        *("slide", "digest", "labels_digest", "separate_px", "shape_px", "channels"),
+        *("pixel_size_um", "dtype", "mean", "std", "class_counts", "ignored_px", "objects"),
+        *("mean_object_px",),
+    )
+)
+"""Keys, at any depth, that plans had from the beginning."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +102,26 @@ class Plan:
         """Edges of what a network sees of a tile: they follow from its output."""
         return self.architecture.sizes_for(self.tile_output_px)[0]
 
+    def written(self) -> dict:
+        """Plain values of plan.yaml. What came after FIRST stands there if it is not the default.
+
+        So a new setting changes no file and no key of a training that does not use it.
+        """
+        return _plain(self)
+
     def identity(self) -> dict:
         """What makes a training what it is, as plain values: keys of finished work are made of it.
 
         Its form must stay as it is, whatever the file's: else no finished training is known any
         more. The slides count by the digests of their stores.
         """
-        values = to_plain(self)
+        values = self.written()
         del values["slides"]
         return {**values, "tile_input_px": list(self.tile_input_px)}
+
+
+def _plain(value: object) -> object:
+    if not is_dataclass(value):
+        return [_plain(one) for one in value] if isinstance(value, tuple) else value
+    parts = ((f, getattr(value, f.name)) for f in fields(value))
+    return {f.name: _plain(v) for f, v in parts if f.name in FIRST or v != f.default}
