@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -228,14 +228,20 @@ def is_killed(mutation: Mutation, copy: Path) -> bool:
     path = copy / LIBRARY / mutation.file
     right = path.read_text(encoding="utf-8")
     path.write_text(right.replace(mutation.old, mutation.new), encoding="utf-8")
-    tests = [f"tests/unit/test_{name}.py" for name in mutation.tests]
+    fail = do_fail(mutation.tests, copy)
+    path.write_text(right, encoding="utf-8")
+    return fail
+
+
+def do_fail(tests: Iterable[str], copy: Path) -> bool:
+    """Whether a test fails in a copy of the project; tests: as in `Mutation`."""
+    files = [f"tests/unit/test_{name}.py" for name in tests]
     # A fork of this process has torch already, which takes longer to import than most tests take.
-    process = get_context("fork").Process(target=_run_tests, args=(copy, tests))
+    process = get_context("fork").Process(target=_run_tests, args=(copy, files))
     process.start()
     process.join()
-    path.write_text(right, encoding="utf-8")
     if process.exitcode not in (0, 1):
-        raise SystemExit(f"{mutation.what}: the tests ended with {process.exitcode}")
+        raise SystemExit(f"{', '.join(files)}: ended with {process.exitcode}")
     return process.exitcode == 1
 
 
@@ -265,6 +271,8 @@ def main(words: list[str]) -> int:
     survivors = []
     with tempfile.TemporaryDirectory() as folder:
         copy = copy_project(Path(folder))
+        if do_fail(sorted({name for m in chosen for name in m.tests}), copy):
+            raise SystemExit("a test fails without any mutation; correct that first")
         for mutation in chosen:
             killed = is_killed(mutation, copy)
             print("killed  " if killed else "SURVIVED", mutation.what, flush=True)
