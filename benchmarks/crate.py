@@ -16,6 +16,11 @@ from hashlib import sha256
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from overtile.stores.ngff import multiscale_attributes  # noqa: E402
+from overtile.stores.root import sealed_root  # noqa: E402
+
 TABLE_BYTES = 20_000
 VERSIONS = [f"library{number}" for number in range(15)]
 
@@ -24,7 +29,10 @@ def write_store(folder: Path, holds: str, script: str, **facts: object) -> None:
     """The root of a store, and the record of the run that made it."""
     folder.mkdir(parents=True)
     own = {"holds": holds, "digest": "0" * 64}
-    root = json.dumps({"attributes": {"ome": {}, "overtile": own}})
+    if holds == "picture":
+        own |= {"mean": [1.0], "std": [1.0]}
+    ome = multiscale_attributes(folder.name, "zyx", [(1, 1, 1)], None, is_label=False)
+    root = json.dumps(sealed_root(ome, own, {"0": "0" * 64}))
     (folder / "zarr.json").write_text(root)
     run = {
         "script": script,

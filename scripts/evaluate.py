@@ -35,7 +35,7 @@ def run(args):
     """Compare the two block by block and write the scores."""
     from overtile.errors import InputError
     from overtile.evaluation.compare import compare
-    from overtile.stores.digest import digest_file
+    from overtile.stores.digest import digest_file, sealed
     from overtile.stores.files import write_json
     from overtile.stores.plain import open_labels
 
@@ -46,7 +46,8 @@ def run(args):
         open_labels(args.segmentation, args.kind) as segmentation,
     ):
         scores = compare(reference, segmentation, args.iou_threshold)
-    write_json(args.scores, {"slide": args.slide, "model": args.model_name, **scores})
+    scores = {"slide": args.slide, "model": args.model_name, **scores}
+    write_json(args.scores, sealed(scores))
     return {"content": digest_file(args.scores)}
 
 

@@ -61,8 +61,10 @@ def run(args):
     from overtile.stores.files import write_text
 
     sheet_digest = digest_file(args.sheet) if args.sheet else None
-    code_today = code_digest(Path(__file__).with_name("train.py"))
-    models = [read_model(folder, code_today) for folder in args.models]
+    training = Path(__file__).with_name("train.py")
+    models = [
+        read_model(folder, lambda loss: code_digest(training, [loss])) for folder in args.models
+    ]
     names = [model.name for model in models]
     archive = load_archive(args.scores, args.sheet, args.slides, names, args.reference_name)
     from overtile.reporting.page import headline_text, render_page  # late: they draw

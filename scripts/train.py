@@ -72,7 +72,7 @@ def run(args):
     origin = find_finished(args.model, args.fold, plan.epochs, state, keys, only)
     is_done = origin is not None
     if is_done:
-        note_begin(args.model, origin.key, is_fresh=False)
+        note_begin(args.model, origin.key, is_fresh=False, code=code)
         label = f"train fold {args.fold}"
         with progress(plan.epochs, label=label, unit="epoch", start=plan.epochs):
             pass  # it says that all is done

@@ -38,6 +38,7 @@ rule write_report:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         code=code_digest("report.py"),
+        training=[code_digest("train.py", m["loss"]) for m in MODELS.values()],
         script=script("report.py"),
         template=text_digest("overtile/reporting/report.html.jinja"),
         title=lambda wildcards: config["title"],

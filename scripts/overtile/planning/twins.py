@@ -1,7 +1,7 @@
 """The same picture under two names: it must not be learnt from and validated on."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 
 import numpy as np
 
@@ -19,17 +19,26 @@ def refuse_twins(pictures: Sequence[Store], folds: Sequence[Fold]) -> None:
     """
     stores = {store.name: store for store in pictures}
     for fold in folds:
-        alike = defaultdict(list)
-        for name in fold.train:
-            alike[_statistics(stores[name])].append(name)
-        for name in fold.validation:
-            for other in alike.get(_statistics(stores[name]), ()):
-                if _same_pixels(stores[name], stores[other]):
-                    raise InputError(
-                        f"slide {name}: is the same picture as slide {other}; one would be learnt "
-                        "from, the other would judge that; leave one out, or give both one split "
-                        "and one group"
-                    )
+        learnt, judging = (
+            [stores[name] for name in part] for part in (fold.train, fold.validation)
+        )
+        for one, other in twins(learnt, judging):
+            raise InputError(
+                f"slide {other.name}: is the same picture as slide {one.name}; one would be learnt "
+                "from, the other would judge that; leave one out, or give both one split and one "
+                "group"
+            )
+
+
+def twins(pictures: Sequence[Store], others: Sequence[Store]) -> Iterator[tuple[Store, Store]]:
+    """Pairs of a picture and another one with the same pixels."""
+    alike = defaultdict(list)
+    for picture in pictures:
+        alike[_statistics(picture)].append(picture)
+    for other in others:
+        for picture in alike.get(_statistics(other), ()):
+            if _same_pixels(picture, other):
+                yield picture, other
 
 
 def _statistics(store: Store) -> Hashable:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from pathlib import Path
 
 from overtile.errors import InputError
+from overtile.planning.twins import twins
 from overtile.reporting.counting import LeftOut, why_left_out
 from overtile.reporting.score_files import Score, find_scores, read_score
 from overtile.reporting.sheet import Slide, read_sheet
@@ -64,6 +66,7 @@ def load_archive(
     slides = _find_slides(sheet, stores, read)
     if not slides:
         raise InputError("report: no slides found; give --scores, --slides or --sheet")
+    _refuse_shared_pictures(slides)
     by_name = {slide.name: slide for slide in slides}
     labels = {slide.name: shown_labels(slide, reference_name) for slide in slides}
     counted, left_out = [], []
@@ -112,6 +115,17 @@ def _find_slides(
         else slide
         for slide in slides
     )
+
+
+def _refuse_shared_pictures(slides: Sequence[Slide]) -> None:
+    """Raise InputError, one line, for a picture that is in two splits: scores would be too good."""
+    for splits in combinations(("train", "val", "test"), 2):
+        stores = [[s.store for s in slides if s.split == split and s.store] for split in splits]
+        for one, other in twins(*stores):
+            raise InputError(
+                f"slides {one.name} ({splits[0]}) and {other.name} ({splits[1]}): are the same "
+                "picture; a picture may be in one split only: remove a row of the sheet, or move it"
+            )
 
 
 def shown_labels(slide: Slide, reference_name: str) -> dict[str, Store]:

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,11 +44,12 @@ class Model:
     weights: Weights
 
 
-def read_model(folder: Path, code_today: str) -> Model:
+def read_model(folder: Path, code_today: Callable[[str], str]) -> Model:
     """Read `plan.yaml` and those of its folds that have begun; raise InputError if broken.
 
-    code_today: digest of the code that training would run now. Folds that the plan does not have,
-    or whose weights are not those in the package, are left over from an earlier model.
+    code_today: from the name of a loss to the digest of what training would run now. Folds that
+    the plan does not have, or whose weights are not those in the package, are left over from an
+    earlier model.
     """
     plan = read_plan(folder / "plan.yaml")
     packaged = _packaged_weights(folder / "package" / "plan.yaml")
@@ -56,7 +57,7 @@ def read_model(folder: Path, code_today: str) -> Model:
     found = (_read_fold(number, path, packaged) for number, path in paths if path.is_dir())
     folds = tuple(fold for fold in found if fold)
     if folds:
-        trained = training_facts([fold.effort for fold in folds], code_today)
+        trained = training_facts([fold.effort for fold in folds], code_today(plan.loss))
     elif packaged:
         trained = [("Trained", "elsewhere; this archive took the finished model over")]
     else:

@@ -9,6 +9,7 @@ import numpy as np
 
 from overtile.errors import InputError
 from overtile.geometry.dice import class_dice, foreground_mean
+from overtile.stores.digest import is_unchanged
 from overtile.stores.files import read_json
 
 PARTITION_COLUMNS = {
@@ -69,6 +70,8 @@ def read_score(path: Path) -> Score:
             _text(values, "segmentation"),
         )
         _refuse_contradictions(values)
+        if not is_unchanged(values):
+            raise ValueError("it was changed after it was written")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: not a score file, or damaged ({type(error).__name__}: {error}); delete it "

@@ -45,6 +45,7 @@ def read_training(folder: Path) -> Effort:
         _run(entry)
         for entry in (entries if isinstance(entries, list) else [])
         if isinstance(entry, dict) and content and entry.get("content") == content
+        if entry.get("trained") is not False  # that one only found it done
     ]
     seconds = effort.get("seconds")
     is_known = isinstance(seconds, int | float) and 0 <= seconds < float("inf")

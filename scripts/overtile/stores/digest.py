@@ -38,6 +38,17 @@ def digest_of(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def sealed(values: dict) -> dict:
+    """Values with a seal over all of them, `digest_of`, that tells whether one was changed."""
+    return {**values, "seal": digest_of(values)}
+
+
+def is_unchanged(values: dict) -> bool:
+    """Whether values are those that were sealed; also where they never were."""
+    rest = {name: value for name, value in values.items() if name != "seal"}
+    return values.get("seal") in (None, digest_of(rest))
+
+
 def digest_of_digests(digests: Iterable[str]) -> str:
     """SHA-256 over digests in their order."""
     sha = hashlib.sha256()

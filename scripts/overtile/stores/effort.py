@@ -45,12 +45,13 @@ def at_work(work: Work) -> Iterator[None]:
         _AT_WORK.reset(token)
 
 
-def note_begin(folder: Path, key: str, is_fresh: bool) -> None:
+def note_begin(folder: Path, key: str, is_fresh: bool, code: str | None = None) -> None:
     """Note the run at work, before the first pixel is written.
 
     folder: what is written, the run's folder or a store inside it; of several, the first counts.
     key: digest of inputs, settings and code. is_fresh: nothing of earlier runs is taken up, so that
-    they are forgotten; those of another key are forgotten in any case.
+    they are forgotten; those of another key are forgotten in any case. code: digest of the code
+    with what is chosen by name, where the step's own does not tell.
     """
     work = _AT_WORK.get()
     if work is None or not work.concerns(folder):
@@ -61,7 +62,8 @@ def note_begin(folder: Path, key: str, is_fresh: bool) -> None:
         return
     known = {} if is_fresh else read_effort(work.folder)
     earlier = [run for run in known.get("runs", []) if run.get("key") == key]
-    work.begun = {**work.describe(), "key": key}
+    chosen = {} if code is None else {"code": code}
+    work.begun = {**work.describe(), **chosen, "key": key}
     write_json(work.folder / EFFORT, {**known, "runs": [*earlier, work.begun]})
 
 

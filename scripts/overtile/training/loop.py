@@ -45,7 +45,7 @@ def train_fold(
     )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DONE).unlink(missing_ok=True)
-    note_begin(folder, origin.key, is_fresh=state is None)
+    note_begin(folder, origin.key, state is None, origin.code)
     network, optimiser = begin(plan, fold, device)
     history: list[dict] = []
     best: dict = {}
