@@ -48,13 +48,17 @@ class OutsideFiles:
         known = self._known.get(path)
         if known is not None and facts.items() <= known.items():
             return known.get("token")
+        self._has_changed = True
         token = f"{facts['size']} bytes of {facts['mtime_ns']} ns"
+        of_content: dict[str, str | None] = {}
         if known is None:
             token = None if os.path.exists(made) else token
-        elif _is_as_read(path, record):
-            token = known.get("token")
-        self._known[path] = {**facts, "token": token}
-        self._has_changed = True
+        elif (read := _digest_read(path, record)) is not None:
+            # What was read has the token that it had; a content that comes back, its own one.
+            of_content = {read: known.get("token"), **known.get("of_content", {})}
+            digest = _digest(path)
+            token = of_content.setdefault(digest, digest)
+        self._known[path] = {**facts, "token": token, "of_content": of_content}
         return token
 
     def keep(self) -> None:
@@ -78,12 +82,16 @@ def _read(ledger: Path) -> dict[str, dict]:
     return {}
 
 
-def _is_as_read(path: str, record: str) -> bool:
-    """Whether a file has the content that the run of a record has read."""
+def _digest_read(path: str, record: str) -> str | None:
+    """SHA-256 of a file as the run of a record has read it; None if that is not known."""
     try:
         known = json.loads(Path(record).read_text(encoding="utf-8"))
-        read = (known.get("runs") or [known])[-1]["inputs"][str(Path(path).resolve())]
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == read
+        digest = (known.get("runs") or [known])[-1]["inputs"][str(Path(path).resolve())]
+        return digest if isinstance(digest, str) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
-        return False
+        return None
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
