@@ -39,6 +39,8 @@ def run(args):
         raise InputError("--geojson, --tiff: both missing; give the file to write, or both")
     with open_labels(args.segmentation, args.kind) as labels:
         classes = labels.label_classes()
+        for store in (labels, classes):
+            store.level(0)  # a lost shard is told before anything is written
         if args.geojson:
             write_geojson(labels, args.geojson)
         if args.tiff:
