@@ -43,20 +43,11 @@ def run(args):
         flags = ", ".join(f"--{name}" for name in FORMATS)
         raise InputError(f"{flags}: all missing; give a file to write")
     with open_labels(args.segmentation, args.kind) as labels:
-<<<<<<< HEAD
+        for store in (labels, labels.label_classes()):
+            store.level(0)  # a lost shard is told before anything is written
         for name, file in files.items():
             FORMATS.load(name)(labels, file, args.what)
         written = [digest_file(file) for file in files.values()]
-=======
-        classes = labels.label_classes()
-        for store in (labels, classes):
-            store.level(0)  # a lost shard is told before anything is written
-        if args.geojson:
-            write_geojson(labels, args.geojson)
-        if args.tiff:
-            write_tiff(labels if args.what == "objects" else classes, args.tiff)
-        written = [digest_file(file) for file in (args.geojson, args.tiff) if file]
->>>>>>> stores
         return {"content": written[0], "also": written[1:], "read": labels.digest}
 
 
