@@ -198,7 +198,7 @@ def targets(model, *splits):
 
 def plan_arguments(model):
     """What a model learns from, as flags of plan.py."""
-    listed = read_arguments(PLACE(f"results/models/{model}/plan.args"))
+    listed = read_arguments(PLACE(f"results/models/{model}/plan.args"), LISTS)
     train = in_known_order(slides_of("train"), listed.get("--images", []))
     validation = in_known_order(slides_of("val"), listed.get("--validation", []))
     return {
@@ -211,7 +211,7 @@ def plan_arguments(model):
 
 def train_arguments(model):
     """What a model learns from, as flags of train.py."""
-    listed = read_arguments(PLACE(f"results/models/{model}/train.args"))
+    listed = read_arguments(PLACE(f"results/models/{model}/train.args"), LISTS)
     slides = in_known_order(slides_of("train", "val"), listed.get("--images", []))
     return {
         "--images": [picture(slide) for slide in slides],
@@ -239,6 +239,7 @@ def write_arguments(path, flags):
     )
 
 
+LISTS = Path(".snakemake", "overtile_lists")
 OUTSIDE = OutsideFiles(Path(".snakemake", "overtile_outside.json"))
 # When Snakemake ends, also if it found nothing to do.
 atexit.register(OUTSIDE.keep)
