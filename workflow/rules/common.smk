@@ -1,6 +1,5 @@
 """Settings, sheet, and what rules ask of them."""
 
-import atexit
 import os
 import re
 import runpy
@@ -239,9 +238,9 @@ def write_arguments(path, flags):
     )
 
 
-OUTSIDE = OutsideFiles(Path(".snakemake", "overtile_outside.json"))
-# When Snakemake ends, also if it found nothing to do.
-atexit.register(OUTSIDE.keep)
+OUTSIDE = OutsideFiles(
+    Path(".snakemake", "overtile_outside.jsonl"), is_kept=workflow.is_main_process
+)
 
 
 def outside(path, made, record):

@@ -8,9 +8,9 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from tempfile import mkstemp
 
 UNNOTED = Path()
 """A parameter that Snakemake does not note: it notes no paths."""
@@ -20,17 +20,19 @@ UNNOTED = Path()
 class OutsideFiles:
     """What is known of files by their paths: size, date, and a token that stands for the content.
 
-    ledger: file that keeps it from run to run. The token is a parameter of the rule that reads the
-    file. It changes when size or date do, unless the content is the one that was read; it is None
-    for what was read before there was a ledger, as long as that stays as it is.
+    ledger: file that keeps it from run to run, a line for each change, written at once: a run may
+    be killed. is_kept: whether this process may write there; those of single jobs only read. The
+    token is a parameter of the rule that reads the file. It changes when size or date do, unless
+    the content is the one that was read; it is None for what was read before there was a ledger, as
+    long as that stays as it is.
     """
 
     ledger: Path
-    _known: dict[str, dict] = field(init=False)
-    _has_changed: bool = False
+    is_kept: bool = True
 
     def __post_init__(self) -> None:
-        self._known = _read(self.ledger)
+        # Snakemake changes folders before it ends.
+        self.ledger = Path(self.ledger).absolute()
 
     def token(self, path: str, made: str, record: str) -> str | Path:
         """The token of a file, as a parameter; `UNNOTED` without one.
@@ -54,28 +56,45 @@ class OutsideFiles:
         elif _is_as_read(path, record):
             token = known.get("token")
         self._known[path] = {**facts, "token": token}
-        self._has_changed = True
+        self._keep(path)
         return token
 
-    def keep(self) -> None:
-        """Write down what is known, if it has changed."""
-        if not self._has_changed:
-            return
-        # ASSUME: where two runs end at once, what one of them noted is looked at again.
+    @cached_property
+    def _known(self) -> dict[str, dict]:
+        """The last line of each file."""
         with suppress(OSError):
-            self.ledger.parent.mkdir(parents=True, exist_ok=True)
-            number, part = mkstemp(prefix=f"{self.ledger.name}.", dir=self.ledger.parent)
-            with open(number, "w", encoding="utf-8") as file:
-                json.dump({**_read(self.ledger), **self._known}, file)
-            os.replace(part, self.ledger)
+            lines = self.ledger.read_text(encoding="utf-8", errors="replace").splitlines()
+            entries = [entry for entry in map(_entry, lines) if entry is not None]
+            return {entry.pop("path"): entry for entry in entries}
+        return {}
+
+    def _keep(self, path: str) -> None:
+        with suppress(OSError):
+            if self._file is not None:
+                line = json.dumps({"path": path, **self._known[path]})
+                # In one piece: two runs may write. A line that a kill has cut short ends here.
+                os.write(self._file, f"\n{line}".encode())
+
+    @cached_property
+    def _file(self) -> int | None:
+        """Descriptor of the ledger, to append to; None if nothing can be written there."""
+        with suppress(OSError):
+            if self.is_kept:
+                self.ledger.parent.mkdir(parents=True, exist_ok=True)
+                if self.ledger.is_symlink():
+                    self.ledger.unlink()
+                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+                return os.open(self.ledger, flags, 0o666)
+        return None
 
 
-def _read(ledger: Path) -> dict[str, dict]:
-    """What a ledger holds; nothing of one that is missing or damaged."""
-    with suppress(OSError, ValueError, AttributeError, TypeError):
-        known = json.loads(ledger.read_text(encoding="utf-8"))
-        return {path: dict(entry) for path, entry in known.items()}
-    return {}
+def _entry(line: str) -> dict | None:
+    """What a line of a ledger holds; None for one that is empty or damaged."""
+    with suppress(ValueError):
+        entry = json.loads(line)
+        if isinstance(entry, dict) and isinstance(entry.get("path"), str):
+            return entry
+    return None
 
 
 def _is_as_read(path: str, record: str) -> bool:
