@@ -71,7 +71,7 @@ def script(name, section=None, switches=()):
     """
     path = Path(os.path.relpath(f"{SCRIPTS}/{name}"))
     later = later_flags(section, config[section], SCHEMA) if section else []
-    return [str(path), *later, *switches] if later or switches else path
+    return [path, *later, *switches] if later or switches else path
 
 
 # The one library file read here; it needs nothing but the standard library.
