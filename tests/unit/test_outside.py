@@ -87,14 +87,16 @@ def test_a_missing_file_has_no_token(archive):
 
 
 def test_two_workflows_in_one_folder_keep_what_each_knows(archive, tmp_path):
-    one, other = OutsideFiles(archive.ledger), OutsideFiles(archive.ledger)
-    second = tmp_path / "second.tif"
-    second.write_bytes(b"more")
-    tokens = one.token(str(archive.raw), "no", "no"), other.token(str(second), "no", "no")
-    archive.made.touch()
+    """The first one made something of the file before there was a ledger, the second one not."""
+    raw, made, other = str(archive.raw), str(archive.made), str(tmp_path / "other")
+    archive.make()
+    one, two = OutsideFiles(archive.ledger), OutsideFiles(archive.ledger)
+    assert two.token("", "", "") == UNNOTED
+    tokens = one.token(raw, made, "no"), two.token(raw, other, "no")
+    (tmp_path / "other").touch()
     after = OutsideFiles(archive.ledger)
-    made = str(archive.made)
-    assert tokens == (after.token(str(archive.raw), made, ""), after.token(str(second), made, ""))
+    assert (after.token(raw, made, ""), after.token(raw, other, "")) == tokens
+    assert tokens[0] == UNNOTED != tokens[1]
 
 
 def test_a_planted_link_is_not_followed(archive, tmp_path):
@@ -120,13 +122,15 @@ def test_a_run_that_ends_in_another_folder_writes_where_it_has_read(archive, mon
 def test_a_line_that_was_cut_short_costs_no_other_one(archive, tmp_path):
     before = archive.token()
     with archive.ledger.open("a") as file:
-        file.write('\n{"path": "')
+        file.write('\n{"made": "')
     second = tmp_path / "second.tif"
     second.write_bytes(b"more")
-    OutsideFiles(archive.ledger).token(str(second), "no", "no")
+    other = tmp_path / "other"
+    token = OutsideFiles(archive.ledger).token(str(second), str(other), "no")
     archive.make()
+    other.touch()
     assert archive.token() == before
-    assert OutsideFiles(archive.ledger).token(str(second), str(archive.made), "") != UNNOTED
+    assert OutsideFiles(archive.ledger).token(str(second), str(other), "no") == token != UNNOTED
 
 
 def test_the_process_of_a_single_job_notes_nothing(archive):

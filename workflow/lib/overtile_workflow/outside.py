@@ -18,8 +18,9 @@ UNNOTED = Path()
 
 @dataclass
 class OutsideFiles:
-    """What is known of files by their paths: size, date, and a token that stands for the content.
+    """What is known of files: size, date, and a token that stands for the content.
 
+    Noted by what is made of a file: several workflows may make something of one, each at its time.
     ledger: file that keeps it from run to run, a line for each change, written at once: a run may
     be killed. is_kept: whether this process may write there; those of single jobs only read. The
     token is a parameter of the rule that reads the file. It changes when size or date do, unless
@@ -47,7 +48,7 @@ class OutsideFiles:
         return UNNOTED  # it is missing, which Snakemake tells
 
     def _token(self, path: str, facts: dict, made: str, record: str) -> str | None:
-        known = self._known.get(path)
+        known = self._known.get(made)
         if known is not None and facts.items() <= known.items():
             return known.get("token")
         token = f"{facts['size']} bytes of {facts['mtime_ns']} ns"
@@ -55,23 +56,23 @@ class OutsideFiles:
             token = None if os.path.exists(made) else token
         elif _is_as_read(path, record):
             token = known.get("token")
-        self._known[path] = {**facts, "token": token}
-        self._keep(path)
+        self._known[made] = {**facts, "token": token}
+        self._keep(made)
         return token
 
     @cached_property
     def _known(self) -> dict[str, dict]:
-        """The last line of each file."""
+        """The last line of each result."""
         with suppress(OSError):
             lines = self.ledger.read_text(encoding="utf-8", errors="replace").splitlines()
             entries = [entry for entry in map(_entry, lines) if entry is not None]
-            return {entry.pop("path"): entry for entry in entries}
+            return {entry.pop("made"): entry for entry in entries}
         return {}
 
-    def _keep(self, path: str) -> None:
+    def _keep(self, made: str) -> None:
         with suppress(OSError):
             if self._file is not None:
-                line = json.dumps({"path": path, **self._known[path]})
+                line = json.dumps({"made": made, **self._known[made]})
                 # In one piece: two runs may write. A line that a kill has cut short ends here.
                 os.write(self._file, f"\n{line}".encode())
 
@@ -92,7 +93,7 @@ def _entry(line: str) -> dict | None:
     """What a line of a ledger holds; None for one that is empty or damaged."""
     with suppress(ValueError):
         entry = json.loads(line)
-        if isinstance(entry, dict) and isinstance(entry.get("path"), str):
+        if isinstance(entry, dict) and isinstance(entry.get("made"), str):
             return entry
     return None
 
