@@ -37,26 +37,40 @@ CHOICES = {
 """Steps whose results archives keep, and what each may choose by name. Reports are made anew."""
 
 
-def read_table() -> list[tuple[str, str, str]]:
-    """Rows (script, digest, name), oldest first."""
+def read_table() -> list[tuple[str, str, str, str]]:
+    """Rows (script, digest, name, what was chosen, joined by commas), oldest first."""
     lines = TABLE.read_text(encoding="utf-8").splitlines()
-    return [tuple(line.split("\t")) for line in lines if not line.startswith("#")]
+    rows = [line.split("\t") for line in lines if not line.startswith("#")]
+    return [(*row, "")[:4] for row in map(tuple, rows)]
 
 
 def unnamed(step: str) -> list[tuple[tuple[str, ...], str]]:
     """What a step may choose, with its digest, where that has no name."""
     script = ROOT / "scripts" / f"{step}.py"
-    known = {(of, digest) for of, digest, _ in read_table()}
+    known = {(of, digest) for of, digest, *_ in read_table()}
     pairs = [(chosen, raw_digest(script, frozenset(chosen))) for chosen in CHOICES[step]]
     return [(chosen, digest) for chosen, digest in pairs if (script.name, digest) not in known]
 
 
+def name_before(step: str, chosen: tuple[str, ...]) -> str:
+    """The last name of a step's results with these choices; of one that is new, the step's first.
+
+    Results of different choices may have got different names: none may get that of another one.
+    """
+    own = [(of_choice, name) for of, _, name, of_choice in read_table() if of == f"{step}.py"]
+    same = [name for of_choice, name in own if of_choice == ",".join(chosen)]
+    return same[-1] if same else own[0][1]
+
+
 def add_names(step: str, is_same: bool) -> None:
-    """Write rows for what has no name: the step's last name, or names of their own."""
-    last = [name for of, _, name in read_table() if of == f"{step}.py"]
+    """Write rows for what has no name: the name of the code before, or names of their own."""
+    rows = {
+        digest: (name_before(step, chosen) if is_same else digest, ",".join(chosen))
+        for chosen, digest in unnamed(step)
+    }
     with open(TABLE, "a", encoding="utf-8") as file:
-        for digest in dict.fromkeys(digest for _, digest in unnamed(step)):
-            file.write(f"{step}.py\t{digest}\t{last[-1] if is_same else digest}\n")
+        for digest, (name, chosen) in rows.items():
+            file.write("\t".join([f"{step}.py", digest, name, *filter(None, [chosen])]) + "\n")
 
 
 def main() -> int:

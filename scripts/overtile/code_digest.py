@@ -79,7 +79,7 @@ def _known_names(table: Path) -> dict[tuple[str, str], str]:
         return {}
     lines = table.read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines if line and not line.startswith("#")]
-    return {(script, digest): name for script, digest, name in rows}
+    return {(script, digest): name for script, digest, name, *_ in rows}
 
 
 def reached(script: Path, chosen: frozenset[str] = frozenset()) -> dict[str, str]:

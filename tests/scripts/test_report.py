@@ -15,6 +15,8 @@ import zarr
 
 from overtile.planning.plan import Fold, Weights
 from overtile.settings.checks import to_plain
+from overtile.stores.digest import sealed
+from overtile.stores.root import read_root, sealed_root
 from overtile.stores.yaml_files import write_yaml
 from tests.plans import small_plan
 
@@ -197,12 +199,33 @@ def test_a_score_counts_only_as_long_as_its_labels_are_those_that_were_compared(
         assert not any(row["objects_reference"] for row in after.table)
 
 
+def test_a_score_that_compared_other_classes_by_number_does_not_count(copied):
+    folder, report = copied
+    path, labels = (
+        folder / "scores" / "unet" / "plain.json",
+        folder / "slides/plain.ome.zarr/labels",
+    )
+    score = json.loads(path.read_text())
+    del score["seal"]
+    path.write_text(json.dumps(score))
+    assert "object f1 0.800" in report().out
+    classes = labels / "unet" / "classes" / "zarr.json"
+    root = read_root(classes.parent)
+    other = root.own | {"class_names": ["cell", "background"]}
+    classes.write_text(json.dumps(sealed_root(root.ome, other, root.arrays)))
+    after = report()
+    assert "f1" not in after.out and "scores that do not count: 1" in after.out
+    assert "plain by unet: an earlier version compared its classes by number" in after.html
+    assert str(path) in after.html
+
+
 def test_of_many_scores_that_do_not_count_twenty_are_named(copied):
     folder, report = copied
     score = json.loads((folder / "scores/unet/plain.json").read_text())
+    del score["seal"]
     for number in range(22):
         path = folder / "scores" / "unet" / f"old{number:02d}.json"
-        path.write_text(json.dumps(score | {"slide": path.stem}))
+        path.write_text(json.dumps(sealed(score | {"slide": path.stem})))
     html = report().html
     assert html.count("the sheet has no such slide") == 20
     assert "<li>old19 by unet" in html and "<li>and 2 more</li>" in html

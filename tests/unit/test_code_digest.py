@@ -1,5 +1,6 @@
 """The digest of a step changes with what it computes, and with nothing else."""
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -273,3 +274,30 @@ def test_every_function_that_computes_pixels_of_a_step_is_reached():
         "overtile/stores/writer.py:StoreWriter",
     ):
         assert f"{place} 0" in found
+
+
+DEFINING = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+SHOWN_WHILE_WAITING = {"progress", "fill", "add"}
+COUNTED = sorted(
+    file
+    for file in (ROOT / "scripts").rglob("*.py")
+    if "reporting" not in file.parts and file.name != "code_digest.py"
+)
+
+
+@pytest.mark.parametrize("file", COUNTED, ids=lambda file: file.name)
+def test_no_step_has_code_that_the_digest_cannot_see(file):
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in tree.body:
+        is_kept_out = isinstance(node, ast.If) and ast.unparse(node.test) in module.NEVER_COUNTED
+        assert isinstance(node, DEFINING) or is_kept_out or module.is_text(node), node.lineno
+    imported = module._bindings(tree.body)
+    assert not imported.keys() & {name for node in tree.body for name in module._bound(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.names[0].name != "*", node.lineno
+        if isinstance(node, ast.Import):
+            assert not any(n.name.startswith(f"{module.PACKAGE}.") for n in node.names)
+        if isinstance(node, ast.Call) and module.TEXT_ARGUMENT in {k.arg for k in node.keywords}:
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            assert name in SHOWN_WHILE_WAITING, node.lineno

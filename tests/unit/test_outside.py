@@ -20,11 +20,9 @@ def archive(tmp_path):
         ledger = tmp_path / ".snakemake" / "outside.json"
 
         def token(self):
-            """As a run sees it, which then ends."""
+            """As a run sees it, which may be killed after that."""
             files = OutsideFiles(self.ledger)
-            token = files.token(str(self.raw), str(self.made), str(self.record))
-            files.keep()
-            return token
+            return files.token(str(self.raw), str(self.made), str(self.record))
 
         def make(self):
             """Make something of the file, and note of what."""
@@ -105,16 +103,16 @@ def test_a_missing_file_has_no_token(archive):
 
 
 def test_two_workflows_in_one_folder_keep_what_each_knows(archive, tmp_path):
-    one, other = OutsideFiles(archive.ledger), OutsideFiles(archive.ledger)
-    second = tmp_path / "second.tif"
-    second.write_bytes(b"more")
-    tokens = one.token(str(archive.raw), "no", "no"), other.token(str(second), "no", "no")
-    one.keep()
-    other.keep()
-    archive.made.touch()
+    """The first one made something of the file before there was a ledger, the second one not."""
+    raw, made, other = str(archive.raw), str(archive.made), str(tmp_path / "other")
+    archive.make()
+    one, two = OutsideFiles(archive.ledger), OutsideFiles(archive.ledger)
+    assert two.token("", "", "") == UNNOTED
+    tokens = one.token(raw, made, "no"), two.token(raw, other, "no")
+    (tmp_path / "other").touch()
     after = OutsideFiles(archive.ledger)
-    made = str(archive.made)
-    assert tokens == (after.token(str(archive.raw), made, ""), after.token(str(second), made, ""))
+    assert (after.token(raw, made, ""), after.token(raw, other, "")) == tokens
+    assert tokens[0] == UNNOTED != tokens[1]
 
 
 def test_a_planted_link_is_not_followed(archive, tmp_path):
@@ -125,3 +123,33 @@ def test_a_planted_link_is_not_followed(archive, tmp_path):
     archive.token()
     assert target.read_text() == "precious"
     assert not archive.ledger.is_symlink()
+
+
+def test_a_run_that_ends_in_another_folder_writes_where_it_has_read(archive, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    files = OutsideFiles(archive.ledger.relative_to(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    token = files.token(str(archive.raw), str(archive.made), str(archive.record))
+    archive.make()
+    assert archive.token() == token != UNNOTED
+
+
+def test_a_line_that_was_cut_short_costs_no_other_one(archive, tmp_path):
+    before = archive.token()
+    with archive.ledger.open("a") as file:
+        file.write('\n{"made": "')
+    second = tmp_path / "second.tif"
+    second.write_bytes(b"more")
+    other = tmp_path / "other"
+    token = OutsideFiles(archive.ledger).token(str(second), str(other), "no")
+    archive.make()
+    other.touch()
+    assert archive.token() == before
+    assert OutsideFiles(archive.ledger).token(str(second), str(other), "no") == token != UNNOTED
+
+
+def test_the_process_of_a_single_job_notes_nothing(archive):
+    files = OutsideFiles(archive.ledger, is_kept=False)
+    assert files.token(str(archive.raw), "no", "no") != UNNOTED
+    assert not archive.ledger.exists()

@@ -1,6 +1,5 @@
 """Settings, sheet, and what rules ask of them."""
 
-import atexit
 import os
 import re
 import runpy
@@ -72,7 +71,7 @@ def script(name, section=None, switches=()):
     """
     path = Path(os.path.relpath(f"{SCRIPTS}/{name}"))
     later = later_flags(section, config[section], SCHEMA) if section else []
-    return [str(path), *later, *switches] if later or switches else path
+    return [path, *later, *switches] if later or switches else path
 
 
 # The one library file read here; it needs nothing but the standard library.
@@ -240,9 +239,9 @@ def write_arguments(path, flags):
 
 
 LISTS = Path(".snakemake", "overtile_lists")
-OUTSIDE = OutsideFiles(Path(".snakemake", "overtile_outside.json"))
-# When Snakemake ends, also if it found nothing to do.
-atexit.register(OUTSIDE.keep)
+OUTSIDE = OutsideFiles(
+    Path(".snakemake", "overtile_outside.jsonl"), is_kept=workflow.is_main_process
+)
 
 
 def outside(path, made, record):

@@ -54,8 +54,9 @@ rule adopt_package:
     params:
         code=training_code("package.py"),
         script=script("package.py"),
-        content=lambda wildcards, input: outside(
-            input[0],
+        # Not by `input`: Snakemake notes no parameter that follows from it.
+        content=lambda wildcards: outside(
+            str(Path(MODELS[wildcards.model]["package"], "plan.yaml")),
             f"results/models/{wildcards.model}/package/plan.yaml",
             f"results/runs/package_model/{wildcards.model}.json",
         ),

@@ -37,4 +37,10 @@ def why_left_out(
             return f"the slide has no labels/{name}"
         if labels[name].digest != digest:
             return f"labels/{name} is not what was compared: evaluate the slide again"
+    orders = [labels[name].label_classes().attributes["class_names"] for name in compared]
+    if not score.is_sealed and orders[0] != orders[1]:
+        return (
+            "an earlier version compared its classes by number, and their order differs: delete "
+            f"{score.path} and evaluate the slide again"
+        )
     return None

@@ -29,6 +29,7 @@ class Score:
 
     values: by column name of scores.tsv. found, reference: numbers of objects. reference_digest,
     segmentation_digest: of the labels that were compared, None where the file does not say.
+    is_sealed: written since classes are compared by their names.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Score:
     iou_threshold: float
     reference_digest: str | None
     segmentation_digest: str | None
+    is_sealed: bool
 
 
 def find_scores(paths: Sequence[Path]) -> list[Path]:
@@ -68,6 +70,7 @@ def read_score(path: Path) -> Score:
             _share(values["objects"]["iou_threshold"]),
             _text(values, "reference"),
             _text(values, "segmentation"),
+            "seal" in values,
         )
         _refuse_contradictions(values)
         if not is_unchanged(values):

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
 STEPS = "../../envs/cpu.yaml"
 """Of all steps, also of those with a network where no GPU is to be used; as seen from a rule."""
@@ -22,15 +23,15 @@ def network_environment(device: str) -> str:
 def put_own_python_first(deployment: Collection) -> None:
     """Let rules run the Python that runs Snakemake, also where no environment is activated.
 
-    deployment: what Snakemake sets up for rules, such as conda environments; then nothing is done.
-    Raises WorkflowError if that Python is not called python.
+    deployment: what Snakemake sets up for rules; where these are conda environments nothing is
+    done. Raises WorkflowError if that Python is not called python.
     """
-    folder = Path(sys.executable).parent
-    if deployment or os.environ["PATH"].split(os.pathsep)[0] == str(folder):
+    folder, before = Path(sys.executable).parent, os.environ.get("PATH", os.defpath)
+    if DeploymentMethod.CONDA in deployment or before.split(os.pathsep)[0] == str(folder):
         return
     if not (folder / "python").exists():
         raise WorkflowError(
             f"{sys.executable}: rules call it by the name python, which is not in {folder}; "
             "install Snakemake into a virtual environment (make env), or use --sdm conda"
         )
-    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    os.environ["PATH"] = f"{folder}{os.pathsep}{before}"

@@ -8,9 +8,9 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from tempfile import mkstemp
 
 UNNOTED = Path()
 """A parameter that Snakemake does not note: it notes no paths."""
@@ -18,19 +18,22 @@ UNNOTED = Path()
 
 @dataclass
 class OutsideFiles:
-    """What is known of files by their paths: size, date, and a token that stands for the content.
+    """What is known of files: size, date, and a token that stands for the content.
 
-    ledger: file that keeps it from run to run. The token is a parameter of the rule that reads the
-    file. It changes when size or date do, unless the content is the one that was read; it is None
-    for what was read before there was a ledger, as long as that stays as it is.
+    Noted by what is made of a file: several workflows may make something of one, each at its time.
+    ledger: file that keeps it from run to run, a line for each change, written at once: a run may
+    be killed. is_kept: whether this process may write there; those of single jobs only read. The
+    token is a parameter of the rule that reads the file. It changes when size or date do, unless
+    the content is the one that was read; it is None for what was read before there was a ledger, as
+    long as that stays as it is.
     """
 
     ledger: Path
-    _known: dict[str, dict] = field(init=False)
-    _has_changed: bool = False
+    is_kept: bool = True
 
     def __post_init__(self) -> None:
-        self._known = _read(self.ledger)
+        # Snakemake changes folders before it ends.
+        self.ledger = Path(self.ledger).absolute()
 
     def token(self, path: str, made: str, record: str) -> str | Path:
         """The token of a file, as a parameter; `UNNOTED` without one.
@@ -45,10 +48,9 @@ class OutsideFiles:
         return UNNOTED  # it is missing, which Snakemake tells
 
     def _token(self, path: str, facts: dict, made: str, record: str) -> str | None:
-        known = self._known.get(path)
+        known = self._known.get(made)
         if known is not None and facts.items() <= known.items():
             return known.get("token")
-        self._has_changed = True
         token = f"{facts['size']} bytes of {facts['mtime_ns']} ns"
         of_content: dict[str, str | None] = {}
         if known is None:
@@ -58,28 +60,46 @@ class OutsideFiles:
             of_content = {read: known.get("token"), **known.get("of_content", {})}
             digest = _digest(path)
             token = of_content.setdefault(digest, digest)
-        self._known[path] = {**facts, "token": token, "of_content": of_content}
+        self._known[made] = {**facts, "token": token, "of_content": of_content}
+        self._keep(made)
         return token
 
-    def keep(self) -> None:
-        """Write down what is known, if it has changed."""
-        if not self._has_changed:
-            return
-        # ASSUME: where two runs end at once, what one of them noted is looked at again.
+    @cached_property
+    def _known(self) -> dict[str, dict]:
+        """The last line of each result."""
         with suppress(OSError):
-            self.ledger.parent.mkdir(parents=True, exist_ok=True)
-            number, part = mkstemp(prefix=f"{self.ledger.name}.", dir=self.ledger.parent)
-            with open(number, "w", encoding="utf-8") as file:
-                json.dump({**_read(self.ledger), **self._known}, file)
-            os.replace(part, self.ledger)
+            lines = self.ledger.read_text(encoding="utf-8", errors="replace").splitlines()
+            entries = [entry for entry in map(_entry, lines) if entry is not None]
+            return {entry.pop("made"): entry for entry in entries}
+        return {}
+
+    def _keep(self, made: str) -> None:
+        with suppress(OSError):
+            if self._file is not None:
+                line = json.dumps({"made": made, **self._known[made]})
+                # In one piece: two runs may write. A line that a kill has cut short ends here.
+                os.write(self._file, f"\n{line}".encode())
+
+    @cached_property
+    def _file(self) -> int | None:
+        """Descriptor of the ledger, to append to; None if nothing can be written there."""
+        with suppress(OSError):
+            if self.is_kept:
+                self.ledger.parent.mkdir(parents=True, exist_ok=True)
+                if self.ledger.is_symlink():
+                    self.ledger.unlink()
+                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+                return os.open(self.ledger, flags, 0o666)
+        return None
 
 
-def _read(ledger: Path) -> dict[str, dict]:
-    """What a ledger holds; nothing of one that is missing or damaged."""
-    with suppress(OSError, ValueError, AttributeError, TypeError):
-        known = json.loads(ledger.read_text(encoding="utf-8"))
-        return {path: dict(entry) for path, entry in known.items()}
-    return {}
+def _entry(line: str) -> dict | None:
+    """What a line of a ledger holds; None for one that is empty or damaged."""
+    with suppress(ValueError):
+        entry = json.loads(line)
+        if isinstance(entry, dict) and isinstance(entry.get("made"), str):
+            return entry if isinstance(entry.get("of_content", {}), dict) else None
+    return None
 
 
 def _digest_read(path: str, record: str) -> str | None:
