@@ -6,6 +6,7 @@ do, on a machine whose torch seems to see two GPUs.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from itertools import combinations
@@ -58,8 +59,7 @@ WANTED = (
 @pytest.fixture
 def run(make_project, tmp_path):
     """Run one training and three predictions; return what they saw."""
-    (tmp_path / "python").write_text(PYTHON)
-    (tmp_path / "python").chmod(0o755)
+    interpreter = with_other_python(tmp_path / "environment", PYTHON)
     config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
     rows = [(f"slide{n}", f"resources/demo/slide{n}.ome.tif", "", "", "") for n in (2, 3)]
     labelled = [f"resources/demo/slide1{end}.ome.tif" for end in ("", "_labels")]
@@ -74,12 +74,11 @@ def run(make_project, tmp_path):
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text("{}")
         variables = {
-            "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
             "OVERTILE_GPU_LOCKS": str(tmp_path / "locks"),
             "NOTES": str(tmp_path),
             "AT_ONCE": str(at_once),
         }
-        command = [sys.executable, "-m", "snakemake", *("--snakefile", project.root / "Snakefile")]
+        command = [interpreter, "-m", "snakemake", *("--snakefile", project.root / "Snakefile")]
         command += ["--directory", project.archive, "--cores", "20", "--resources", f"gpu={gpus}"]
         command += ["--configfile", project.archive / "config.yaml"]
         command += ["--allowed-rules", "train_fold", "predict_probabilities", "--", *WANTED]
@@ -92,6 +91,21 @@ def run(make_project, tmp_path):
         return jobs
 
     return snakemake
+
+
+def with_other_python(folder: Path, text: str) -> Path:
+    """An environment like this one, but with a program called python; returns its interpreter.
+
+    Rules run the Python that lies beside the one that runs Snakemake.
+    """
+    programs = folder / "bin"
+    programs.mkdir(parents=True)
+    shutil.copy(Path(sys.prefix) / "pyvenv.cfg", folder)
+    (folder / "lib").symlink_to(Path(sys.prefix) / "lib")
+    (programs / "interpreter").symlink_to(Path(sys.executable).resolve())
+    (programs / "python").write_text(text)
+    (programs / "python").chmod(0o755)
+    return programs / "interpreter"
 
 
 def overlapping(jobs: list[dict], start: str) -> list[tuple[dict, dict]]:

@@ -13,11 +13,14 @@ LINUX_LIMIT = 128 * 1024
 
 
 def make_sheet(project, rows):
-    """Write a sheet over one raw file, which is empty, and which is all slides' picture."""
-    (project.archive / "raw.tif").touch()
-    raw = project.archive / "raw.tif"
+    """Write a sheet over one raw file for each split, which is empty."""
+    files = {row: project.archive / f"raw{row}.tif" for row in set(rows)}
+    for file in files.values():
+        file.touch()
     lines = ["slide\timage\tlabels\tsplit\tgroup"]
-    lines += [f"slide{i:04}\t{raw}\t{raw if row else ''}\t{row}" for i, row in enumerate(rows)]
+    for number, row in enumerate(rows):
+        raw = files[row]
+        lines.append(f"slide{number:04}\t{raw}\t{raw if row else ''}\t{row}")
     (project.archive / "slides.tsv").write_text("\n".join(lines) + "\n")
 
 
