@@ -128,15 +128,20 @@ def test_a_picture_with_a_new_date_and_the_same_pixels_runs_nothing_but_its_inge
     assert project.planned() == {}
 
 
-def test_changed_code_of_the_network_trains_again(project):
+def test_changed_code_of_the_network_predicts_again_and_trains_only_if_wanted(project):
     path = project.root / "scripts" / "overtile" / "networks" / "unet.py"
     before = path.read_text()
     assert before.count("(2 / incoming) ** 0.5") == 1
     path.write_text(before.replace("(2 / incoming) ** 0.5", "(1 / incoming) ** 0.5"))
-    planned = project.planned()
+    kept = project.planned()
+    threshold = {"iou_threshold": 0.7}
+    project.write_config(evaluation=threshold, retrain_on_code_change=True)
+    wanted = project.planned()
     path.write_text(before)
-    assert planned["train_fold"] == 1 and planned["predict_probabilities"] == 6
-    assert "ingest_image" not in planned and "weigh_borders" not in planned
+    project.write_config(evaluation=threshold)
+    assert kept["predict_probabilities"] == wanted["predict_probabilities"] == 6
+    assert "train_fold" not in kept and wanted["train_fold"] == 1
+    assert not {"ingest_image", "weigh_borders"} & (kept.keys() | wanted.keys())
 
 
 def test_another_border_between_cells_separates_weighs_and_trains_again(project):
