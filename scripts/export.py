@@ -43,6 +43,8 @@ def run(args):
         flags = ", ".join(f"--{name}" for name in FORMATS)
         raise InputError(f"{flags}: all missing; give a file to write")
     with open_labels(args.segmentation, args.kind) as labels:
+        for store in (labels, labels.label_classes()):
+            store.level(0)  # a lost shard is told before anything is written
         for name, file in files.items():
             FORMATS.load(name)(labels, file, args.what)
         written = [digest_file(file) for file in files.values()]

@@ -264,5 +264,5 @@ def test_lost_labels_and_classes_are_one_line_and_nothing_is_left(step, labels, 
     result = step("export", "--segmentation", spoilt, "--tiff", tmp_path / "o.tif")
     assert result.returncode == 1
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
-    assert f"{spoilt / name}: its file 0/c/0.0.0 is lost" in result.stderr
+    assert f"{spoilt / name}: its file 0/c/0/0/0 is lost" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["labels"]

@@ -602,7 +602,7 @@ def _lose_root(store: Path) -> None:
     ("spoil", "words"),
     [
         (_put_nan, "has NaN or infinite pixels near (z, y, x) = (0, 0, 0)"),
-        (_lose_shard, "its file 0/c/0.0.0 is lost"),
+        (_lose_shard, "its file 0/c/0/0/0/0 is lost"),
         (_cut_shard, "has a damaged file"),
         (_lose_level, "its pyramid level 0 is missing"),
         (_lose_root, "no finished store here"),

@@ -145,7 +145,7 @@ def test_a_lost_shard_of_probabilities_is_one_line_and_nothing_is_written(step, 
     result = step("segment", "--probabilities", spoilt, *flags)
     assert result.returncode == 1
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
-    assert f"{spoilt}: its file 0/c/0.0.1 is lost" in result.stderr
+    assert f"{spoilt}: its file 0/c/0/0/0/1 is lost" in result.stderr
     assert not target.exists()
 
 

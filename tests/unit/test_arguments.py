@@ -7,8 +7,18 @@ FLAGS = {"--images": ["r/b.ome.zarr/zarr.json", "r/a.ome.zarr/zarr.json"], "--gr
 
 def test_what_was_written_is_read_back(tmp_path):
     write_flags(tmp_path / "plan.args", FLAGS)
-    assert read_arguments(tmp_path / "plan.args") == FLAGS
-    assert read_arguments(tmp_path / "none.args") == {}
+    assert read_arguments(tmp_path / "plan.args", tmp_path / "memory") == FLAGS
+    assert read_arguments(tmp_path / "none.args", tmp_path / "memory") == {}
+
+
+def test_what_was_read_is_known_after_snakemake_has_removed_it(tmp_path):
+    path, memory = tmp_path / "plan.args", tmp_path / "memory"
+    for flags in (FLAGS, {"--images": ["c"]}):
+        write_flags(path, flags)
+        read_arguments(path, memory)
+        path.unlink()
+        assert read_arguments(path, memory) == flags
+    assert len(list(memory.iterdir())) == 1
 
 
 def test_a_list_of_the_same_slides_keeps_its_order():

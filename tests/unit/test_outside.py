@@ -53,6 +53,22 @@ def test_another_file_of_the_same_size_and_an_older_date_has_another_token(archi
     assert archive.token() == after
 
 
+def test_a_content_that_comes_back_has_the_token_that_it_had(archive):
+    before = archive.token()
+    archive.make()
+    archive.raw.write_bytes(b"others")
+    other = archive.token()
+    archive.raw.write_bytes(b"pixels")
+    os.utime(archive.raw, LONG_AGO)
+    assert archive.token() == before != other
+    archive.raw.write_bytes(b"others")
+    assert archive.token() == other
+    archive.make()
+    archive.raw.write_bytes(b"pixels")
+    os.utime(archive.raw, (1, 1))
+    assert archive.token() == before
+
+
 def test_another_date_of_the_content_that_was_read_changes_nothing(archive):
     before = archive.token()
     archive.make()

@@ -4,9 +4,11 @@ The tests of this module follow one another on one archive, as a user's weeks do
 """
 
 import json
+import os
 import shutil
 import signal
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -14,6 +16,7 @@ import pytest
 
 from overtile.stores.store import Store
 from tests.contents import contents
+from tests.edits import WITH_EFFECT, WITHOUT_EFFECT, replace
 
 CONFIG = {
     "labels": {"kind": "instances", "classes": ["background", "nucleus"]},
@@ -128,20 +131,97 @@ def test_a_picture_with_a_new_date_and_the_same_pixels_runs_nothing_but_its_inge
     assert project.planned() == {}
 
 
-def test_changed_code_of_the_network_predicts_again_and_trains_only_if_wanted(project):
-    path = project.root / "scripts" / "overtile" / "networks" / "unet.py"
-    before = path.read_text()
-    assert before.count("(2 / incoming) ** 0.5") == 1
-    path.write_text(before.replace("(2 / incoming) ** 0.5", "(1 / incoming) ** 0.5"))
-    kept = project.planned()
-    threshold = {"iou_threshold": 0.7}
-    project.write_config(evaluation=threshold, retrain_on_code_change=True)
-    wanted = project.planned()
-    path.write_text(before)
-    project.write_config(evaluation=threshold)
-    assert kept["predict_probabilities"] == wanted["predict_probabilities"] == 6
-    assert "train_fold" not in kept and wanted["train_fold"] == 1
-    assert not {"ingest_image", "weigh_borders"} & (kept.keys() | wanted.keys())
+@contextmanager
+def edited(project, *edits):
+    """The project with some edits of its code, which are then taken back."""
+    kept = {part: project.root.parent / f"kept {part}" for part in ("scripts", "workflow")}
+    for part, copy in kept.items():
+        shutil.copytree(project.root / part, copy, symlinks=True)
+    for edit in edits:
+        edit(project.root)
+    yield
+    for part, copy in kept.items():
+        shutil.rmtree(project.root / part)
+        copy.rename(project.root / part)
+
+
+def test_an_update_without_effect_makes_the_report_again_and_nothing_else(project):
+    with edited(project, *(edit for edits in WITHOUT_EFFECT.values() for edit in edits)):
+        planned = project.planned()
+    assert planned == {"write_report": 1, "write_crate": 1}
+
+
+def test_changed_arithmetic_of_a_step_makes_its_results_again_and_trains_nothing(project):
+    counts = {"ingest": "ingest_image", "predict": "predict_probabilities"}
+    counts |= {"segment": "segment_objects", "evaluate": "evaluate_slide"}
+    for step, edit in WITH_EFFECT.values():
+        if step in counts:
+            with edited(project, edit):
+                planned = project.planned()
+            assert planned[counts[step]] == (4 if step == "evaluate" else 6)
+            assert ("train_fold" in planned) == (step == "ingest")
+
+
+def test_pictures_made_again_with_the_same_pixels_train_nothing(project):
+    fold = project.archive / "results" / "models" / "tiny" / "fold0"
+    before = contents(fold)
+    edit = replace(
+        "scripts/overtile/stores/ingest.py", "np.square(part - mean)", "(part - mean) ** 2"
+    )
+    with edited(project, edit):
+        ran = project.run()
+        assert project.planned() == {}
+    assert ran["ingest_image"] == 6 and ran["train_fold"] == 1
+    assert (
+        "3/3 epochs were done already"
+        in (project.archive / "logs" / "train_fold" / "tiny" / "0.log").read_text()
+    )
+    assert contents(fold) == before
+    project.run()
+
+
+def test_changed_code_of_the_network_trains_again_only_where_that_is_wanted(project):
+    weights = (
+        "scripts/overtile/networks/unet.py",
+        "(2 / incoming) ** 0.5",
+        "(1 / incoming) ** 0.5",
+    )
+    settings = {"evaluation": {"iou_threshold": 0.7}}
+    with edited(project, replace(*weights)):
+        planned = project.planned()
+        project.write_config(**settings, retrain_on_code_change=True)
+        wanted = project.planned()
+    project.write_config(**settings)
+    assert "train_fold" not in planned and "plan_training" not in planned
+    assert planned["predict_probabilities"] == 6
+    assert wanted["train_fold"] == 1 and wanted["predict_probabilities"] == 6
+    assert "ingest_image" not in wanted and "weigh_borders" not in wanted
+    assert project.planned() == {}
+
+
+def test_the_order_of_rows_trains_nothing(project):
+    sheet = project.archive / "slides.tsv"
+    header, *rows = sheet.read_text().splitlines()
+    sheet.write_text("\n".join([header, *reversed(rows)]) + "\n")
+    assert set(project.planned()) <= {"write_report", "write_crate"}
+    project.run()
+    sheet.write_text("\n".join([header, *rows]) + "\n")
+    project.run()
+
+
+def test_a_file_that_is_replaced_by_an_older_one_is_read_again(project, data):
+    raw = project.archive / "again.tif"
+    other = rows_of(data, 6)[5][1]
+    assert raw.read_bytes() != Path(other).read_bytes()
+    kept = raw.read_bytes()
+    shutil.copyfile(other, raw)
+    os.utime(raw, (1_000_000_000, 1_000_000_000))
+    planned = project.planned()
+    assert planned["ingest_image"] == planned["predict_probabilities"] == 1
+    assert "train_fold" not in planned
+    raw.write_bytes(kept)
+    os.utime(raw, (1_000_000_000, 1_000_000_000))
+    assert project.planned() == {}
 
 
 def test_another_border_between_cells_separates_weighs_and_trains_again(project):

@@ -204,7 +204,7 @@ def targets(model, *splits):
 
 def plan_arguments(model):
     """What a model learns from, as flags of plan.py."""
-    listed = read_arguments(PLACE(f"results/models/{model}/plan.args"))
+    listed = read_arguments(PLACE(f"results/models/{model}/plan.args"), LISTS)
     train = in_known_order(slides_of("train"), listed.get("--images", []))
     validation = in_known_order(slides_of("val"), listed.get("--validation", []))
     return {
@@ -217,7 +217,7 @@ def plan_arguments(model):
 
 def train_arguments(model):
     """What a model learns from, as flags of train.py."""
-    listed = read_arguments(PLACE(f"results/models/{model}/train.args"))
+    listed = read_arguments(PLACE(f"results/models/{model}/train.args"), LISTS)
     slides = in_known_order(slides_of("train", "val"), listed.get("--images", []))
     return {
         "--images": [picture(slide) for slide in slides],
@@ -245,6 +245,7 @@ def write_arguments(path, flags):
     )
 
 
+LISTS = Path(".snakemake", "overtile_lists")
 OUTSIDE = OutsideFiles(
     Path(".snakemake", "overtile_outside.jsonl"), is_kept=workflow.is_main_process
 )

@@ -52,11 +52,15 @@ class OutsideFiles:
         if known is not None and facts.items() <= known.items():
             return known.get("token")
         token = f"{facts['size']} bytes of {facts['mtime_ns']} ns"
+        of_content: dict[str, str | None] = {}
         if known is None:
             token = None if os.path.exists(made) else token
-        elif _is_as_read(path, record):
-            token = known.get("token")
-        self._known[made] = {**facts, "token": token}
+        elif (read := _digest_read(path, record)) is not None:
+            # What was read has the token that it had; a content that comes back, its own one.
+            of_content = {read: known.get("token"), **known.get("of_content", {})}
+            digest = _digest(path)
+            token = of_content.setdefault(digest, digest)
+        self._known[made] = {**facts, "token": token, "of_content": of_content}
         self._keep(made)
         return token
 
@@ -94,16 +98,20 @@ def _entry(line: str) -> dict | None:
     with suppress(ValueError):
         entry = json.loads(line)
         if isinstance(entry, dict) and isinstance(entry.get("made"), str):
-            return entry
+            return entry if isinstance(entry.get("of_content", {}), dict) else None
     return None
 
 
-def _is_as_read(path: str, record: str) -> bool:
-    """Whether a file has the content that the run of a record has read."""
+def _digest_read(path: str, record: str) -> str | None:
+    """SHA-256 of a file as the run of a record has read it; None if that is not known."""
     try:
         known = json.loads(Path(record).read_text(encoding="utf-8"))
-        read = (known.get("runs") or [known])[-1]["inputs"][str(Path(path).resolve())]
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == read
+        digest = (known.get("runs") or [known])[-1]["inputs"][str(Path(path).resolve())]
+        return digest if isinstance(digest, str) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
-        return False
+        return None
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
