@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+from pathlib import Path
 
 import pytest
 
@@ -153,3 +155,11 @@ def test_the_process_of_a_single_job_notes_nothing(archive):
     files = OutsideFiles(archive.ledger, is_kept=False)
     assert files.token(str(archive.raw), "no", "no") != UNNOTED
     assert not archive.ledger.exists()
+
+
+def test_tokens_are_parameters_that_snakemake_notes():
+    """It notes none that follows from input or output."""
+    rules = Path(__file__).resolve().parents[2] / "workflow" / "rules"
+    texts = [path.read_text(encoding="utf-8") for path in sorted(rules.glob("*.smk"))]
+    asked = [a for text in texts for a in re.findall(r"lambda ([^:]*):[\s(]*outside\(", text)]
+    assert asked == ["wildcards"] * 4

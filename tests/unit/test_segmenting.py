@@ -19,7 +19,7 @@ from overtile.stores import labels as label_stores
 from overtile.stores import layout, work
 from overtile.stores.store import ROOT, Store
 from overtile.stores.writer import StoreWriter
-from overtile_workflow.settings import check_settings, check_together, load_schema
+from overtile_workflow.settings import check_settings, check_together, load_schema, wanted_stages
 from tests.unit import naive_objects as naive
 
 LAYOUTS = [
@@ -488,3 +488,11 @@ def test_a_seed_threshold_alone_or_above_the_threshold_is_allowed():
     for change in ("seed_threshold: 0.1", "seed_threshold: 0.7, threshold: 0.6"):
         text = LEAST.replace("models", f"segmentation: {{{change}}}, models")
         check_together(check_settings(yaml.safe_load(text), SCHEMA, "config.yaml"), "config.yaml")
+
+
+@pytest.mark.parametrize("seed_threshold", [None, 0.7])
+@pytest.mark.parametrize("max_hole_px", [0, 1])
+@pytest.mark.parametrize("border_px", [0, 1])
+def test_rules_know_the_stages_that_a_segmentation_has(seed_threshold, max_hole_px, border_px):
+    settings = Segmenting(None, seed_threshold, max_hole_px=max_hole_px, border_px=border_px)
+    assert wanted_stages(vars(settings)) == settings.stages

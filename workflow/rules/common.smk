@@ -52,6 +52,7 @@ from overtile_workflow.settings import (
     check_together,
     later_flags,
     load_schema,
+    wanted_stages,
     without_later_defaults,
 )
 from overtile_workflow.sheet import MADE_HERE, read_sheet
@@ -84,6 +85,12 @@ def code_digest(name, *chosen):
     chosen: what it looks up by name.
     """
     return DIGEST["code_digest"](f"{SCRIPTS}/{name}", chosen)
+
+
+def ingest_code(path):
+    """Digest of what ingest does with a raw file, whose ending chooses the reader."""
+    ending = re.search(r"(\.[^./]*)?(\.gz)?$", path.lower()).group()
+    return code_digest("ingest.py", ending)
 
 
 def training_code(name):
@@ -247,7 +254,7 @@ OUTSIDE = OutsideFiles(
 def outside(path, made, record):
     """What stands for the content of a file from outside, as a parameter of the rule that reads it.
 
-    made: what the rule makes of it. record: file that says how that went.
+    made: the file that is made of it. record: file that says how that went.
     """
     return OUTSIDE.token(path, PLACE(made), PLACE(record))
 

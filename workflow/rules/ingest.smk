@@ -1,9 +1,3 @@
-def ingest_code(path):
-    """Digest of what ingest does with a raw file, whose ending chooses the reader."""
-    ending = re.search(r"(\.[^./]*)?(\.gz)?$", path.lower()).group()
-    return code_digest("ingest.py", ending)
-
-
 rule ingest_image:
     """Convert one raw picture to a chunked OME-Zarr store."""
     input:

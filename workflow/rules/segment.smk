@@ -1,13 +1,3 @@
-def stages(settings):
-    """Stages of segmentation that are wanted; code of others has no part in the result."""
-    wanted = {
-        "flood": settings["seed_threshold"] is not None,
-        "holes": settings["max_hole_px"] > 0,
-        "gaps": settings["border_px"] > 0,
-    }
-    return [stage for stage, is_wanted in wanted.items() if is_wanted]
-
-
 rule segment_objects:
     """Turn the probabilities of one slide into a class map and numbered objects."""
     input:
@@ -29,7 +19,7 @@ rule segment_objects:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=minutes(2, per_gb=60),
     params:
-        code=code_digest("segment.py", *stages(config["segmentation"])),
+        code=code_digest("segment.py", *wanted_stages(config["segmentation"])),
         script=script("segment.py", "segmentation"),
         threshold=flags("--threshold", config["segmentation"]["threshold"]),
         seed_threshold=flags(

@@ -28,8 +28,7 @@ rule train_fold:
         code=training_code("train.py"),
         script=script(
             "train.py",
-            switches=["--retrain-on-code-change"]
-            * config["retrain_on_code_change"],
+            switches=["--retrain-on-code-change"] * config["retrain_on_code_change"],
         ),
         model=lambda wildcards, output: str(Path(output[0]).parent),
         device=config["device"],

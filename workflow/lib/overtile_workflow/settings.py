@@ -69,6 +69,16 @@ def _check_segmentation(config: dict, where: str) -> None:
         )
 
 
+def wanted_stages(segmentation: dict) -> list[str]:
+    """Stages of segmentation that settings ask for; code of others has no part in the result."""
+    wanted = {
+        "flood": segmentation["seed_threshold"] is not None,
+        "holes": segmentation["max_hole_px"] > 0,
+        "gaps": segmentation["border_px"] > 0,
+    }
+    return [stage for stage, is_wanted in wanted.items() if is_wanted]
+
+
 FROM_THE_START = {
     "": (
         *("title", "licence", "slides", "data", "labels", "device", "precision", "prediction"),
