@@ -104,6 +104,19 @@ def test_a_missing_file_has_no_token(archive):
     assert archive.token() == UNNOTED
 
 
+def test_what_is_known_is_kept_where_the_run_began_wherever_it_ends(archive, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = OutsideFiles(archive.ledger.relative_to(tmp_path))
+    token = files.token(str(archive.raw), str(archive.made), str(archive.record))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    files.keep()
+    archive.make()
+    assert archive.token() == token != UNNOTED
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_two_workflows_in_one_folder_keep_what_each_knows(archive, tmp_path):
     one, other = OutsideFiles(archive.ledger), OutsideFiles(archive.ledger)
     second = tmp_path / "second.tif"

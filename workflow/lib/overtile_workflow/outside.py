@@ -30,6 +30,8 @@ class OutsideFiles:
     _has_changed: bool = False
 
     def __post_init__(self) -> None:
+        # With --directory Snakemake works in that folder, and goes back before it ends.
+        self.ledger = self.ledger.absolute()
         self._known = _read(self.ledger)
 
     def token(self, path: str, made: str, record: str) -> str | Path:
