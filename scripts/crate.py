@@ -45,8 +45,8 @@ def run(args):
     from overtile.stores.files import replace_when_done, write_text
 
     slides = read_sheet(args.sheet)
-    workflow = args.config.parent
-    if not workflow.is_relative_to(args.results):
+    home, workflow = args.results.resolve(), args.config.resolve().parent
+    if not workflow.is_relative_to(home):
         raise InputError(f"{args.config}: --config is not inside --results {args.results}; copy it")
     rules = sorted((args.snakefile.parent / "workflow" / "rules").glob("*.smk"))
     version = digest_of_digests(map(digest_file, [args.snakefile, *rules]))[:16]
@@ -60,13 +60,13 @@ def run(args):
     for made in results:
         crate.add(made)
     given = [
-        (path.relative_to(args.results).as_posix(), name, digest_file(path))
+        (path.resolve().relative_to(home).as_posix(), name, digest_file(path))
         for path, name in (
             (args.config, "configuration"),
             (workflow / args.sheet.name, "sheet of slides"),
         )
     ]
-    inside = (workflow / args.snakefile.name).relative_to(args.results).as_posix()
+    inside = (workflow / args.snakefile.name).relative_to(home).as_posix()
     crate.add_workflow(inside, version, given, args.snakemake)
     text = json.dumps(crate.to_json(), indent=1, sort_keys=True, ensure_ascii=False)
     write_text(args.crate, text + "\n")

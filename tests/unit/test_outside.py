@@ -71,6 +71,17 @@ def test_a_content_that_comes_back_has_the_token_that_it_had(archive):
     assert archive.token() == before
 
 
+def test_a_content_that_was_noted_but_never_read_has_no_share_in_the_one_that_was(archive):
+    archive.token()
+    archive.make()
+    archive.raw.write_bytes(b"second")
+    noted = archive.token()
+    archive.raw.write_bytes(b"third!")  # before the run has read it
+    archive.make()
+    archive.raw.write_bytes(b"second")
+    assert archive.token() != noted
+
+
 def test_another_date_of_the_content_that_was_read_changes_nothing(archive):
     before = archive.token()
     archive.make()
@@ -102,6 +113,18 @@ def test_damaged_records_and_ledgers_are_as_none(archive, text):
 def test_a_missing_file_has_no_token(archive):
     archive.raw.unlink()
     assert archive.token() == UNNOTED
+
+
+def test_what_is_known_is_kept_where_the_run_began_wherever_it_ends(archive, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = OutsideFiles(archive.ledger.relative_to(tmp_path))
+    token = files.token(str(archive.raw), str(archive.made), str(archive.record))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    archive.make()
+    assert archive.token() == token != UNNOTED
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_two_workflows_in_one_folder_keep_what_each_knows(archive, tmp_path):

@@ -48,7 +48,7 @@ def _sheet_rows(path: Path) -> list[dict[str, str]]:
             lines = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give the sheet of slides") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a sheet of slides ({error}); save it as TSV") from None
     header = [name.strip() for name in lines[0]] if lines else []
     if "slide" not in header:

@@ -40,7 +40,7 @@ class Range:
 
 ABOVE_0 = Range(above=True)
 FRACTION = Range(0, 1, above=True, below=True)
-COUNT = Range(1, 10**6)
+COUNT = Range(1, 10**9)
 EDGE_PX = Range(1, 10**6)
 
 RANGES = {

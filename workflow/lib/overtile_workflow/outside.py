@@ -57,9 +57,13 @@ class OutsideFiles:
             token = None if os.path.exists(made) else token
         elif (read := _digest_read(path, record)) is not None:
             # What was read has the token that it had; a content that comes back, its own one.
-            of_content = {read: known.get("token"), **known.get("of_content", {})}
+            of_content = dict(known.get("of_content", {}))
+            if read not in of_content:  # it came while a run was about to read another one
+                noted = known.get("token")
+                of_content = {d: t for d, t in of_content.items() if t != noted} | {read: noted}
             digest = _digest(path)
-            token = of_content.setdefault(digest, digest)
+            is_free = digest not in of_content.values()
+            token = of_content.setdefault(digest, digest if is_free else f"{digest}, {token}")
         self._known[made] = {**facts, "token": token, "of_content": of_content}
         self._keep(made)
         return token
