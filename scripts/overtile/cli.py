@@ -30,11 +30,12 @@ def execute(
     is a fault of the program and keeps its traceback.
     """
     add_record(parser)
-    args = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    _refuse_damaged_lists(parser, given)
+    args = parser.parse_args(given)
     # OpenMP threads that spin while they wait make training 10 to 40 times slower as soon as
     # another process wants a core; sleeping costs nothing measurable on an idle machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    given = sys.argv[1:] if arguments is None else arguments
     try:
         outputs.refuse_overwriting(parser, args, given)
         folder = _folder(getattr(args, into)) if into else None
@@ -49,6 +50,19 @@ def execute(
         print(f"{parser.prog}: {describe(error)}", file=sys.stderr)
         return EXIT_BAD_INPUT
     return 0
+
+
+def _refuse_damaged_lists(parser: argparse.ArgumentParser, given: Sequence[str]) -> None:
+    """End with exit code 2 for a file of arguments that is no text; argparse would go astray."""
+    for word in map(str, given):
+        if parser.fromfile_prefix_chars and word[:1] in parser.fromfile_prefix_chars:
+            try:
+                # As argparse reads it; one that is not there is its own to tell of.
+                is_text = not Path(word[1:]).is_file() or "\0" not in Path(word[1:]).read_text()
+            except UnicodeDecodeError:
+                is_text = False
+            if not is_text:
+                parser.error(f"{word[1:]}: is damaged, as it is no text; make it again")
 
 
 def _folder(path: Path) -> Path:

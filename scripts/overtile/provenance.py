@@ -14,16 +14,13 @@ from pathlib import Path
 
 from overtile.code_digest import code_digest
 from overtile.stores.digest import digest_file
-from overtile.stores.effort import add_effort, read_effort
+from overtile.stores.effort import DESCRIBED, add_effort, read_effort
 
 PACKAGES = (
     *("torch", "numpy", "scipy", "numba", "scikit-image", "zarr", "numcodecs", "dask"),
     *("tifffile", "imagecodecs", "pillow", "nibabel", "pyarrow", "safetensors"),
 )
 """Those that pixels, weights, numbers and files of results come from or go through."""
-
-DESCRIBED = ("script", "command", "code", "started", "versions")
-"""What every run says of itself."""
 
 COMMITS = ("zarr.json", "fold.json")
 """What a finished folder has: a store, a trained fold."""

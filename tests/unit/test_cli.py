@@ -133,3 +133,16 @@ def test_a_folder_in_place_of_the_file_is_named_as_the_user_gave_it(end, tmp_pat
 def test_a_fault_of_the_program_keeps_its_traceback(end):
     with pytest.raises(RuntimeError):
         end(lambda: fail(RuntimeError("a fault")))
+
+
+@pytest.mark.parametrize("content", [b"--record\nrun\xa0.json\n", b"--record\nrun\0.json\n"])
+def test_a_damaged_file_of_arguments_is_named(tmp_path, capsys, content):
+    path = tmp_path / "step.args"
+    path.write_bytes(content)
+    parser = cli.new_parser("step.py", "A step.")
+    parser.fromfile_prefix_chars = "@"
+    with pytest.raises(SystemExit, match="2"):
+        cli.execute(parser, lambda _: None, [f"@{path}"])
+    assert f"step.py: error: {path}: is damaged, as it is no text; make it again" in (
+        capsys.readouterr().err
+    )

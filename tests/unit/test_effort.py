@@ -1,8 +1,20 @@
 """Who works at a folder is noted there before anything is written, and forgotten with it."""
 
+import json
+
 import pytest
 
-from overtile.stores.effort import EFFORT, Work, add_effort, at_work, note_begin, read_effort
+from overtile.errors import InputError
+from overtile.stores.effort import (
+    DESCRIBED,
+    EFFORT,
+    Work,
+    add_effort,
+    at_work,
+    note_begin,
+    read_effort,
+    read_record,
+)
 from overtile.stores.writer import claim
 
 
@@ -47,7 +59,8 @@ def test_a_damaged_note_holds_up_nobody(folder):
         ("[" * 100_000, {}),
         ('{"runs": 3, "seconds": 2}', {"runs": [], "seconds": 2}),
         ('{"runs": [3, {"key": 3}, {"inputs": []}, {"script": "s"}]}', {"runs": [{"script": "s"}]}),
-        ('{"runs": [{"inputs": {"a": 3}}, {"also": "x"}, {"versions": null}]}', {"runs": []}),
+        ('{"runs": [{"inputs": {"no/root.tif": "5e"}}, {"inputs": {"": "5e"}}]}', {"runs": []}),
+        ('{"runs": [{"inputs": {"/a": 3}}, {"also": "x"}, {"versions": null}]}', {"runs": []}),
         ('{"device": 3, "torch": [], "threads": "2", "precision": "fp32"}', {"precision": "fp32"}),
         *((f'{{"seconds": {bad}}}', {}) for bad in ('"3"', "NaN", "-1", "Infinity", "true", "[]")),
     ],
@@ -88,3 +101,21 @@ def test_what_a_kill_leaves_of_the_note_makes_no_stranger_of_the_folder(tmp_path
     for name in (EFFORT, left):
         (tmp_path / name).write_text("{")
     claim(tmp_path, "labels")
+
+
+RECORD = {**dict.fromkeys(DESCRIBED, "text"), "versions": {"python": "3"}, "inputs": {"/a": "5e"}}
+DAMAGED = (
+    *("", "{", "null", "1", "[]", "[{}]", "{}", "NaN"),
+    *(json.dumps({k: v for k, v in RECORD.items() if k != name}) for name in DESCRIBED),
+    *(json.dumps({**RECORD, key: 3}) for key in (*RECORD, "ended", "also", "content")),
+)
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_record_of_a_run_is_told_with_what_to_do(tmp_path, text):
+    path = tmp_path / "run.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match="run.json: is no record of a run, or damaged; delete it"):
+        read_record(path)
+    path.write_text(json.dumps(RECORD))
+    assert read_record(path) == RECORD

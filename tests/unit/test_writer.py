@@ -266,6 +266,29 @@ def test_a_numbered_folder_of_somebody_inside_a_store_is_refused_and_left_alone(
 
 
 @pytest.mark.parametrize("key", ["k", "other"])
+@pytest.mark.parametrize("place", ["0", "0/c", "0/c/0", "work", "classes"])
+def test_a_link_in_place_of_a_folder_of_a_store_is_refused_and_its_target_left_alone(
+    tmp_path, place, key
+):
+    write(tmp_path / "s")
+    root = root_bytes(tmp_path / "s")
+    mine = tmp_path / "mine"
+    (mine / "c").mkdir(parents=True)
+    (mine / "x.partial").write_text("precious")
+    link = tmp_path / "s" / place
+    if link.exists():
+        shutil.rmtree(link)
+    link.symlink_to(mine)
+    with pytest.raises(InputError, match=f"s/{place}: is a link, .*; remove the link"):
+        StoreWriter(tmp_path / "s", key, "labels")
+    assert root_bytes(tmp_path / "s") == root
+    assert sorted(path.name for path in mine.rglob("*")) == ["c", "x.partial"]
+    link.unlink()
+    write(tmp_path / "s", key=key)
+    assert root_bytes(tmp_path / "s") == root
+
+
+@pytest.mark.parametrize("key", ["k", "other"])
 def test_a_store_whose_journal_is_lost_is_known_by_its_sealed_root(tmp_path, key):
     write(tmp_path / "s")
     before = root_bytes(tmp_path / "s")

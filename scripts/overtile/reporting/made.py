@@ -11,7 +11,7 @@ from overtile.reporting.crate import Made
 from overtile.reporting.score_files import read_score
 from overtile.reporting.sheet import Slide
 from overtile.stores.digest import digest_file
-from overtile.stores.files import read_json
+from overtile.stores.effort import read_record
 from overtile.stores.store import ROOT, Store, finished_labels, store_path
 
 Runs = Callable[[Path], list[dict]]
@@ -181,7 +181,7 @@ class _Walk:
     def _recorded(self, record: str, digest: str) -> list[dict]:
         """The run that a file in `runs/` tells of, if it led to the content with this digest."""
         file = self._results / "runs" / f"{record}.json"
-        runs = [read_json(file)] if file.is_file() else []
+        runs = [read_record(file)] if file.is_file() else []
         return [run for run in runs if run.get("content") == digest]
 
     def _digest(self, path: str) -> str | None:

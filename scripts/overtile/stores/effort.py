@@ -17,6 +17,9 @@ from overtile.stores.files import read_json, write_json
 EFFORT = "effort.json"
 """What it took to make the folder that it lies in: runs, and what else a step sums up."""
 
+DESCRIBED = ("script", "command", "code", "started", "versions")
+"""What every run says of itself."""
+
 
 @dataclass
 class Work:
@@ -94,6 +97,19 @@ def read_effort(folder: Path) -> dict:
     return {name: value for name, value in known.items() if name not in odd}
 
 
+def read_record(path: Path) -> dict:
+    """The record of a run in a file of its own; raise InputError, one line, if it is damaged."""
+    run: object = None
+    with suppress(InputError):
+        run = read_json(path)
+    if not _is_run(run) or not set(DESCRIBED) <= set(run):
+        raise InputError(
+            f"{path}: is no record of a run, or damaged; delete it, so that the run is left out, "
+            f"or run its step again with --record {path}"
+        )
+    return run
+
+
 def _is_run(run: object) -> bool:
     """Whether something is the record of a run: a mapping of names to what `provenance` notes."""
     if not isinstance(run, dict):
@@ -102,6 +118,7 @@ def _is_run(run: object) -> bool:
     return (
         all(isinstance(run.get(name, ""), str) for name in texts)
         and all(_names_texts(run.get(name, {})) for name in ("inputs", "versions"))
+        and all(Path(path).is_absolute() for path in run.get("inputs", {}))
         and isinstance(run.get("also", []), list)
         and all(isinstance(digest, str) for digest in run.get("also", []))
     )

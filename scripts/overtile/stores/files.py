@@ -8,7 +8,7 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -172,6 +172,21 @@ def open_own(path: Path, mode: int = 0o666) -> int:
         os.close(file)
         raise InputError(f"{path}: is no plain file; remove it, then run again")
     return file
+
+
+def refuse_links(folder: Path, names: Iterable[str]) -> None:
+    """Raise InputError for a link in place of one of a folder's own folders, or of any below it.
+
+    What it points to is not the folder's: files would be written and removed there.
+    """
+    for own in (folder / name for name in sorted(names)):
+        below = (Path(where, name) for where, inside, _ in os.walk(own) for name in inside)
+        for place in (own, *below):
+            if place.is_symlink():
+                raise InputError(
+                    f"{place}: is a link, where {folder} has folders of its own; remove the link, "
+                    "then run again"
+                )
 
 
 def write_text(path: Path, text: str) -> None:

@@ -14,7 +14,7 @@ from overtile.geometry.spans import Block, plan_blocks
 from overtile.progress import progress
 from overtile.stores.digest import digest_file, digest_of_digests, digest_pixels
 from overtile.stores.effort import EFFORT, note_begin
-from overtile.stores.files import is_leftover, say_if_full, write_json
+from overtile.stores.files import is_leftover, refuse_links, say_if_full, write_json
 from overtile.stores.journal import NAME as JOURNAL
 from overtile.stores.journal import Journal, arrays_named, void_journal
 from overtile.stores.layout import chunk_and_shard
@@ -60,6 +60,7 @@ def claim(path: Path, holds: str) -> None:
         )
     if found not in (None, "", holds):
         raise InputError(f"{path}: holds {found}, not {holds}; choose another folder")
+    refuse_links(path, arrays | INSIDE - {"labels"})
     if is_lost and found is not None:
         void_journal(path, holds, arrays)  # before the root goes, which alone names the arrays
     (path / ROOT).unlink(missing_ok=True)

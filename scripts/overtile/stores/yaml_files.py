@@ -36,7 +36,9 @@ def read_yaml(path: Path) -> dict:
     except (yaml.YAMLError, _Refused) as error:
         raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}; correct it") from None
     if not isinstance(value, dict):
-        raise InputError(f"{path}: holds {type(value).__name__}, expected keys with values")
+        raise InputError(
+            f"{path}: holds {type(value).__name__}, expected keys with values; correct it"
+        )
     return value
 
 
