@@ -56,7 +56,7 @@ def run(args):
     from overtile.training.checkpoint import Origin, read_checkpoint
     from overtile.training.finished import find_finished, keys_of
     from overtile.training.loop import train_fold
-    from overtile.training.samples import open_slides
+    from overtile.training.samples import open_slides, refuse_unlike
 
     plan = read_plan(args.plan)
     code = code_digest(__file__, [plan.loss])
@@ -66,6 +66,7 @@ def run(args):
     missing = [name for name in plan.folds[args.fold].slides if name not in slides]
     if missing:
         raise InputError(f"--images: slides of the plan are missing: {', '.join(missing)}")
+    refuse_unlike(plan, [slides[name] for name in plan.folds[args.fold].slides])
     keys = keys_of(plan, args.fold, slides)
     state = read_checkpoint(args.model)
     only = code if args.retrain_on_code_change else None

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from overtile.planning.reading import read_plan
 from overtile.provenance import read_runs
@@ -178,3 +179,22 @@ def test_a_fold_that_the_plan_does_not_have_is_refused(step, train_command, tmp_
     result = step("train", *train_command(tmp_path / "fold7"), "--fold", "7")
     assert result.returncode == 1
     assert "allowed: 0 to 0" in result.stderr
+
+
+def test_a_plan_for_other_classes_or_channels_than_the_slides_is_refused(
+    train_command, step, tmp_path
+):
+    arguments = train_command(tmp_path / "fold0")
+    place = arguments.index("--plan") + 1
+    plan = yaml.safe_load(Path(arguments[place]).read_text())
+    arguments[place] = tmp_path / "plan.yaml"
+    turned = plan["classes"][::-1]
+    two = {**plan["architecture"], "in_channels": 2}
+    for changed, said in [
+        ({"classes": turned}, f"the plan has {', '.join(turned)}; make the plan"),
+        ({"architecture": two}, "the network of the plan takes 2; make the plan"),
+    ]:
+        arguments[place].write_text(yaml.safe_dump({**plan, **changed}))
+        result = step("train", *arguments)
+        assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+        assert said in result.stderr

@@ -149,3 +149,9 @@ def test_contrast_comes_before_brightness():
     contrast, brightness = (1 + 0.5 * rng.uniform(-1, 1, (1, 1))), 0.5 * rng.uniform(-1, 1, (1, 1))
     pixels = np.array([[2.0, -1.0]], np.float32)
     assert np.allclose(change_intensity(RNG(9), pixels, change), pixels * contrast + brightness)
+
+
+def test_noise_is_as_strong_whatever_the_contrast():
+    pixels, change = np.zeros((2, 5, 5), np.float32), replace(NOTHING, noise=0.5)
+    even = change_intensity(RNG(3), pixels, change)
+    assert np.array_equal(change_intensity(RNG(3), pixels, replace(change, contrast=0.9)), even)

@@ -14,7 +14,7 @@ from overtile.networks.device import Device
 from overtile.planning.plan import Fold
 from overtile.settings.model import Augmentation
 from overtile.training import loop
-from overtile.training.checkpoint import Origin
+from overtile.training.checkpoint import Origin, read_checkpoint, save_checkpoint
 from overtile.training.loop import (
     begin,
     learning_rate,
@@ -24,7 +24,7 @@ from overtile.training.loop import (
     validate,
 )
 from overtile.training.losses import LOSSES
-from overtile.training.results import BEST, HISTORY, LAST
+from overtile.training.results import BEST, DONE, HISTORY, LAST
 from overtile.training.samples import Tile, validation_tiles
 from tests.unit.tiny import discs, one_thread, plan_of, slide_of  # noqa: F401
 
@@ -238,6 +238,30 @@ def test_the_order_of_slides_changes_no_byte(tmp_path):
         train_fold(one, 0, slides, tmp_path / name, ORIGIN, None, CPU)
     for name in (BEST, LAST, HISTORY):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+
+
+def test_a_training_that_goes_on_ends_as_if_it_had_never_stopped(monkeypatch, tmp_path):
+    slides = {name: discs(n, name) for n, name in enumerate("abc")}
+    plan = plan_of(epochs=4, augmentation=Augmentation())
+    dice = iter([0.9, 0.1, 0.2, 0.3] * 2)  # the first epoch is the best, and must be remembered
+    monkeypatch.setattr(loop, "validate", lambda *_: {"validation_dice": next(dice)})
+    train_fold(plan, 0, slides, tmp_path / "whole", ORIGIN, None, CPU)
+
+    def stop_after_two(folder, state):
+        save_checkpoint(folder, state)
+        if len(state.history) == 2:
+            raise KeyboardInterrupt
+
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    (parts / DONE).write_text("of an earlier training")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "save_checkpoint", stop_after_two)
+        train_fold(plan, 0, slides, parts, ORIGIN, None, CPU)
+    assert not (parts / DONE).exists()
+    train_fold(plan, 0, slides, parts, ORIGIN, read_checkpoint(parts), CPU)
+    for name in (BEST, LAST, HISTORY, DONE):
+        assert (parts / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_validation_slides_are_not_learnt_from(tmp_path):

@@ -9,6 +9,7 @@ from overtile.geometry.components import IGNORE
 from overtile.geometry.spans import Block, plan_blocks
 from overtile.inference.grid import read_tiles
 from overtile.settings.model import Augmentation
+from overtile.training import samples
 from overtile.training.samples import TileSampler, cut, validation_tiles
 from tests.unit.tiny import NOTHING, Held, coordinates_of, plan_of, slide_of
 
@@ -204,3 +205,29 @@ def test_a_tile_has_random_intensities_as_the_plan_says():
     noisy = plan_of(channels=3, augmentation=replace(NOTHING, noise=0.5))
     difference = TileSampler([slide], noisy, 0).tile(0, 0).image - rest.image
     assert difference.std() == pytest.approx(0.5, rel=0.1)
+
+
+def test_centres_of_tiles_lie_between_the_first_and_the_last_pixel(monkeypatch):
+    centres, original = [], samples.sample_coordinates
+    monkeypatch.setattr(
+        samples, "sample_coordinates", lambda *a: (centres.append(a[1]), original(*a))[1]
+    )
+    sampler = TileSampler([coordinates_of((3, 2, 4))], plan_of(channels=3), 0)
+    for step in range(60):
+        sampler.tile(step, 0)
+    assert np.all(np.min(centres, axis=0) >= 0) and np.all(np.max(centres, axis=0) <= (1, 3))
+
+
+def test_random_intensities_have_nothing_to_do_with_random_places(monkeypatch):
+    states = []
+    for name in ("sample_coordinates", "change_intensity"):
+        original = getattr(samples, name)
+
+        def noted(rng, *others, original=original):
+            states.append(rng.bit_generator.state["state"]["state"])
+            return original(rng, *others)
+
+        monkeypatch.setattr(samples, name, noted)
+    TileSampler([coordinates_of((1, 20, 30))], plan_of(channels=3), 0).tile(0, 0)
+    fresh = np.random.default_rng([0, 0, 0, 0]).bit_generator.state["state"]["state"]
+    assert len({fresh, *states}) == 3

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from scipy.stats import kstest
 
 from overtile.networks.architecture import Architecture, choose_levels
 from overtile.networks.unet import CONV, NORM, UP, BlockMax, UNet, _crop
@@ -118,6 +119,15 @@ def test_dropout_sits_at_the_end_of_the_contracting_path_only():
     assert not any(isinstance(m, torch.nn.Dropout) for m in network.up.modules())
 
 
+def test_dropout_comes_last_in_its_block_and_each_up_convolution_ends_with_a_relu():
+    network = UNet(architecture(depth=2, dropout=0.5))
+    for block in network.down[1:]:
+        drops = [n for n, m in enumerate(block) if isinstance(m, torch.nn.Dropout)]
+        assert drops == [len(block) - 1]
+    for grow in network.grow:
+        assert [type(m) for m in grow] == [UP[2], torch.nn.ReLU]
+
+
 def test_channels_double_with_each_level_and_are_halved_on_the_way_back():
     network = UNet(architecture(depth=3, width=4))
     assert [block[0].in_channels for block in network.down] == [1, 4, 8, 16]
@@ -187,3 +197,9 @@ def test_all_layers_begin_with_he_initialisation_by_their_incoming_connections(n
             tolerance = 5 / layer.weight.numel() ** 0.5
             assert layer.weight.std().item() == pytest.approx(wanted, rel=tolerance)
             assert abs(layer.weight.mean().item()) < tolerance * wanted
+
+
+def test_weights_begin_normally_distributed():
+    torch.manual_seed(0)
+    weights = UNet(architecture(width=32)).down[2][2].weight.detach().flatten().numpy()
+    assert kstest(weights / weights.std(), "norm").pvalue > 0.001

@@ -1,6 +1,6 @@
 """Training tiles: cut, deformed and normalised, each a function of seed and step alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -62,6 +62,24 @@ def open_slides(
             raise InputError(f"--images: two slides are called {image.name}; rename one")
         slides[image.name] = Slide.open(image, classes, Store.open(path, "weights"))
     return slides
+
+
+def refuse_unlike(plan: Plan, slides: Iterable[Slide]) -> None:
+    """Raise InputError, one line, where channels or classes are not those of a plan, in order."""
+    for slide in slides:
+        channels = slide.image.array.shape[0]
+        if channels != plan.architecture.in_channels:
+            raise InputError(
+                f"{slide.image.path}: has {channels} channels, the network of the plan takes "
+                f"{plan.architecture.in_channels}; make the plan with scripts/plan.py for these "
+                "slides"
+            )
+        found = slide.classes.attributes["class_names"]
+        if tuple(found) != plan.classes:
+            raise InputError(
+                f"{slide.classes.path}: has the classes {', '.join(found)}, the plan has "
+                f"{', '.join(plan.classes)}; make the plan with scripts/plan.py for these labels"
+            )
 
 
 @dataclass(frozen=True)
