@@ -37,6 +37,9 @@ TEXT_ARGUMENT = "label"
 SPOKEN = frozenset({"print", "say", "say_device", "warn"})
 """Functions that tell people something: called as a statement of its own, they do not count."""
 
+LOGS = frozenset({"logging", "logger", "log", "warnings"})
+"""Names whose methods tell people something, likewise."""
+
 
 def code_digest(script: str | Path, chosen: Iterable[str] = ()) -> str:
     """Digest of what a script computes, or the name of the digests that give the same results.
@@ -284,14 +287,16 @@ def _bindings(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, str | None]]:
 def canonical(node: object) -> str:
     """A syntax tree as text that is the same in all versions of Python, as `ast.dump`'s is not.
 
-    Fields that are empty are left out: new versions add such ones.
+    Fields that are empty are left out: new versions add such ones. So are imports: what they bring
+    counts where it is used.
     """
     if isinstance(node, ast.AST):
         values = ((name, getattr(node, name, None)) for name in node._fields)
         parts = [f"{name}={canonical(v)}" for name, v in values if v is not None and v != []]
         return f"{type(node).__name__}({','.join(parts)})"
     if isinstance(node, list):
-        return f"[{','.join(map(canonical, node))}]"
+        kept = [part for part in node if not isinstance(part, ast.Import | ast.ImportFrom)]
+        return f"[{','.join(map(canonical, kept))}]"
     return repr(node)
 
 
@@ -318,7 +323,7 @@ class _Plain(ast.NodeTransformer):
         for block in ("body", "orelse", "finalbody"):
             statements = getattr(node, block, None)
             if isinstance(statements, list) and statements != []:
-                kept = [child for child in statements if not is_text(child)]
+                kept = [c for c in statements if not (is_text(c) or isinstance(c, ast.Pass))]
                 setattr(node, block, kept or ([ast.Pass()] if block == "body" else []))
         return node
 
@@ -346,7 +351,7 @@ class _Plain(ast.NodeTransformer):
         call = node.value
         if isinstance(call, ast.Call):
             name = getattr(call.func, "id", getattr(call.func, "attr", ""))
-            if name in SPOKEN:
+            if name in SPOKEN or getattr(getattr(call.func, "value", None), "id", "") in LOGS:
                 return ast.Pass()
         return self.generic_visit(node)
 

@@ -181,7 +181,7 @@ def test_a_fold_that_the_plan_does_not_have_is_refused(step, train_command, tmp_
     assert "allowed: 0 to 0" in result.stderr
 
 
-def test_a_plan_for_other_classes_or_channels_than_the_slides_is_refused(
+def test_a_plan_for_other_classes_channels_or_weights_than_the_slides_is_refused(
     train_command, step, tmp_path
 ):
     arguments = train_command(tmp_path / "fold0")
@@ -193,6 +193,8 @@ def test_a_plan_for_other_classes_or_channels_than_the_slides_is_refused(
     for changed, said in [
         ({"classes": turned}, f"the plan has {', '.join(turned)}; make the plan"),
         ({"architecture": two}, "the network of the plan takes 2; make the plan"),
+        ({"weights": {**plan["weights"], "w0": 7}}, "was made with w0 10, the plan has 7; weigh"),
+        ({"weights": {**plan["weights"], "class_weights": [1, 2]}}, "class_weights"),
     ]:
         arguments[place].write_text(yaml.safe_dump({**plan, **changed}))
         result = step("train", *arguments)

@@ -136,6 +136,16 @@ def test_the_same_code_in_another_folder_has_the_same_digest(digest):
         ("overtile/stores/writer.py", '"look again"', '"look elsewhere"'),
         ("overtile/stores/writer.py", 'print("now it begins")', 'print("it begins")'),
         ("step.py", 'label="so it says"', 'label="otherwise"'),
+        (
+            "overtile/stores/writer.py",
+            "    progress(layout",
+            '    print("more")\n    progress(layout',
+        ),
+        (
+            "overtile/stores/writer.py",
+            "    progress(layout",
+            '    import logging\n\n    logging.info("%s", args)\n    progress(layout',
+        ),
         # command lines, progress, settings
         ("step.py", "a help text", "another help text"),
         ("step.py", "cli.execute(run)", "return cli.execute(run)"),

@@ -65,7 +65,7 @@ def open_slides(
 
 
 def refuse_unlike(plan: Plan, slides: Iterable[Slide]) -> None:
-    """Raise InputError, one line, where channels or classes are not those of a plan, in order."""
+    """Raise InputError, one line, where channels, classes or weights are not those of a plan."""
     for slide in slides:
         channels = slide.image.array.shape[0]
         if channels != plan.architecture.in_channels:
@@ -79,6 +79,25 @@ def refuse_unlike(plan: Plan, slides: Iterable[Slide]) -> None:
             raise InputError(
                 f"{slide.classes.path}: has the classes {', '.join(found)}, the plan has "
                 f"{', '.join(plan.classes)}; make the plan with scripts/plan.py for these labels"
+            )
+        _refuse_other_weights(plan, slide.weights)
+
+
+def _refuse_other_weights(plan: Plan, weights: Store) -> None:
+    planned = plan.weights
+    sigma = planned.sigma_px if planned.sigma_um is None else planned.sigma_um
+    wanted = {
+        "w0": planned.w0,
+        "sigma": sigma,
+        "tolerance": planned.tolerance,
+        "class_weights": list(planned.class_weights),
+    }
+    for name, value in wanted.items():
+        found = weights.attributes["weighting"][name]
+        if found != value:
+            raise InputError(
+                f"{weights.path}: was made with {name} {found}, the plan has {value}; weigh the "
+                "labels again with scripts/weigh.py and this plan"
             )
 
 
