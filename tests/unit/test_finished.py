@@ -12,7 +12,8 @@ from overtile.errors import InputError
 from overtile.networks.device import Device
 from overtile.planning.plan import Fold
 from overtile.stores.digest import digest_file, digest_of
-from overtile.training.checkpoint import POINTER, Origin, read_checkpoint
+from overtile.training import loop
+from overtile.training.checkpoint import POINTER, Origin, read_checkpoint, save_checkpoint
 from overtile.training.finished import complete, find_finished, keys_of, refuse_other_plan
 from overtile.training.loop import train_fold
 from overtile.training.results import BEST, DONE, HISTORY, LAST, rank
@@ -139,6 +140,28 @@ def test_a_training_that_did_not_end_is_not_finished(tmp_path):
     trained(tmp_path, replace(PLAN, epochs=2))
     (tmp_path / "effort.json").unlink()
     assert found(tmp_path, replace(PLAN, epochs=4)) is None
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_training_that_was_stopped_is_neither_found_nor_packaged_and_nothing_is_said(
+    epochs, monkeypatch, tmp_path, capsys
+):
+    def stop(folder, state):
+        save_checkpoint(folder, state)
+        if len(state.history) == epochs:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "save_checkpoint", stop)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path)
+    state = read_checkpoint(tmp_path)
+    assert len(state.history) == epochs and state.best is not None
+    capsys.readouterr()
+    assert found(tmp_path) is None
+    assert capsys.readouterr().err == ""
+    with pytest.raises(InputError, match="fold.json: no such file"):
+        complete(tmp_path)
+    assert not (tmp_path / DONE).exists()
 
 
 @pytest.mark.parametrize("name", [*FILES, "effort.json", POINTER, "state"])
