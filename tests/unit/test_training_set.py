@@ -8,6 +8,7 @@ import pytest
 
 from overtile.errors import InputError
 from overtile.geometry.class_balance import class_weights
+from overtile.geometry.components import IGNORE
 from overtile.planning.decisions import make_plan
 from overtile.planning.plan import Fold
 from overtile.planning.training_set import fingerprint
@@ -45,7 +46,7 @@ class Slides:
         write_picture(raw(pixels.astype(np.uint8)), path, name, size, None)
         classes = objects(4) if classes is None else classes
         target, values = path / "labels" / "reference", range(len(names))
-        write_reference(raw(classes[None]), target, name, kind, names, [*values], None, size)
+        write_reference(raw(classes[None]), target, name, kind, names, [*values], IGNORE, size)
         self.labels[name] = Store.open(target, "labels")
         return Store.open(path, "picture")
 
@@ -63,11 +64,11 @@ def slides(tmp_path) -> Slides:
 
 def test_what_is_known_of_a_slide_is_what_its_pixels_and_labels_are(slides):
     classes = objects(4, 2)
-    classes[0, 15, 3:9] = 2
+    classes[0, 15, 3:9], classes[0, 19, :5] = 2, IGNORE
     picture = slides.add("s", classes, channels=2, names=("ground", "cell", "rim"))
     labels = slides.labels["s"]
     known, pixels = fingerprint(picture, labels), picture.array[:].reshape(2, -1)
-    assert known.class_counts == (480 - 26, 20, 6)
+    assert known.class_counts == (480 - 31, 20, 6) and known.ignored_px == 5
     assert known.objects == 3 and known.mean_object_px == round(26 / 3, 1)
     assert (known.channels, known.shape_px) == (2, SHAPE)
     assert known.mean == pytest.approx(pixels.mean(axis=1))
@@ -78,15 +79,15 @@ def test_what_is_known_of_a_slide_is_what_its_pixels_and_labels_are(slides):
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        ({"channels": 2}, "slide b: has channels 2, but slide a has 1"),
-        ({"names": ("cell", "ground")}, r"slide b: has classes \('cell', 'ground'\), but slide a"),
+        ({"channels": 2}, "slide c: has channels 2, but slide a has 1"),
+        ({"names": ("cell", "ground")}, r"slide c: has classes \('cell', 'ground'\), but slide a"),
     ],
 )
 def test_slides_that_do_not_agree_make_no_plan_whether_learnt_from_or_validated_on(
     slides, other, words
 ):
-    one, odd = slides.add("a"), slides.add("b", **other)
-    for train, validation in (([one, odd], []), ([one], [odd])):
+    one, like, odd = slides.add("a"), slides.add("b"), slides.add("c", **other)
+    for train, validation in (([one, odd], []), ([one, like, odd], []), ([one, like], [odd])):
         with pytest.raises(InputError, match=words):
             slides.plan(train, validation)
 
@@ -134,3 +135,8 @@ def test_a_picture_under_two_names_makes_no_plan_that_judges_by_what_was_learnt(
     with pytest.raises(InputError, match="slide b: is the same picture as slide a"):
         slides.plan([one], [other])
     assert slides.plan([one, other]).folds == (Fold(("a", "b"), ()),)
+
+
+def test_settings_that_make_a_network_no_gpu_has_room_for_are_refused(slides):
+    with pytest.raises(InputError, match="settings: the network has .* parameters"):
+        slides.plan([slides.add("s")], width=1024, depth=6)
