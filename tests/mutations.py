@@ -88,6 +88,21 @@ MUTATIONS = (
         "resample(channel, start, places, 1)",
         "resample(channel, start, places, 0)",
     ),
+    samples(
+        "labels of the first plane",
+        "read_mirrored(slide.classes.array, start, stop, leading)",
+        "read_mirrored(slide.classes.array, start, stop, leading and (0,))",
+    ),
+    samples(
+        "weights of the first plane",
+        "read_mirrored(slide.weights.array, start, stop, leading)",
+        "read_mirrored(slide.weights.array, start, stop, leading and (0,))",
+    ),
+    samples(
+        "tiles turned as if pixels were square",
+        "self._spacing = plan.spacing",
+        "self._spacing = (1.0,) * len(plan.spacing)",
+    ),
     samples("ignored pixels count", "np.where(ignored, 0, weight)", "np.where(ignored, 1, weight)"),
     samples(
         "labels off centre by a pixel",
