@@ -54,6 +54,7 @@ limits = _in("networks/limits.py", "network_files")
 network_files = _in("networks/weights.py", "network_files")
 pixels = _in("networks/normalise.py", "normalise", "samples")
 decisions = _in("planning/decisions.py", "decisions")
+reading = _in("planning/reading.py", "plans")
 planned = _in("planning/decisions.py", "training_set")
 training_set = _in("planning/training_set.py", "training_set")
 twins = _in("planning/twins.py", "twins")
@@ -201,6 +202,8 @@ MUTATIONS = (
     loop(
         "folds begin alike", "torch.manual_seed(plan.seed + fold)", "torch.manual_seed(plan.seed)"
     ),
+    loop("an endless loss goes on", "not np.isfinite(losses[-1])", "np.isnan(losses[-1])"),
+    loop("the checkpoint before stays", "        forget_checkpoint(folder)", "        pass"),
     losses("cross-entropy without weights", "weights * cross_entropy(", "cross_entropy("),
     losses("mean over all pixels", "(weights > 0).sum().clamp(min=1)", "weights.numel()"),
     losses("the background in soft Dice", "(total + 1))[1:].mean()", "(total + 1)).mean()"),
@@ -272,6 +275,7 @@ MUTATIONS = (
     ),
     decisions("tiles as long as the shortest slide", "np.max([s.shape_px", "np.min([s.shape_px"),
     decisions("another dropout", "dropout=settings.dropout", "dropout=0.5"),
+    reading("pixels of classes that a plan has not", '        "class_counts": classes,\n', ""),
     planned("slides that do not agree", "    refuse_mixed(every)", "    pass"),
     planned("slides to validate that do not agree", "refuse_mixed(every)", "refuse_mixed(learnt)"),
     planned("spacing of z and y for a plane", "[-settings.ndim :]", "[: settings.ndim]"),

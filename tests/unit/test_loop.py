@@ -136,10 +136,11 @@ def test_a_network_begins_with_weights_of_its_seed_and_fold():
     assert not any(torch.equal(first, other) for other in others)
 
 
-def test_a_loss_that_is_no_number_is_one_clear_line(monkeypatch):
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_loss_that_is_no_finite_number_is_one_clear_line(value, monkeypatch):
     plan = plan_of()
-    monkeypatch.setattr(loop, "take_step", lambda *_: float("nan"))
-    with pytest.raises(InputError, match="loss became nan in step 2; lower learning_rate"):
+    monkeypatch.setattr(loop, "take_step", lambda *_: float(value))
+    with pytest.raises(InputError, match=f"loss became {value} in step 2; lower learning_rate"):
         train_epoch(plan, 0, 1, *begin(plan, 0, CPU), iter(range(9)), CPU)
 
 
@@ -262,6 +263,18 @@ def test_a_training_that_goes_on_ends_as_if_it_had_never_stopped(monkeypatch, tm
     train_fold(plan, 0, slides, parts, ORIGIN, read_checkpoint(parts), CPU)
     for name in (BEST, LAST, HISTORY, DONE):
         assert (parts / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_training_that_begins_again_leaves_nothing_to_go_on_from_of_the_one_before(
+    monkeypatch, tmp_path
+):
+    train_fold(plan_of(epochs=1), 0, SLIDES, tmp_path, ORIGIN, None, CPU)
+    assert read_checkpoint(tmp_path) is not None
+    monkeypatch.setattr(loop, "take_step", lambda *_: float("nan"))
+    with pytest.raises(InputError, match="loss became nan"):
+        train_fold(plan_of(seed=1), 0, SLIDES, tmp_path, ORIGIN, None, CPU)
+    assert read_checkpoint(tmp_path) is None and not list(tmp_path.glob("checkpoint*"))
+    assert not (tmp_path / DONE).exists()
 
 
 def test_validation_slides_are_not_learnt_from(tmp_path):
