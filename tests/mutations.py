@@ -203,6 +203,8 @@ MUTATIONS = (
         "folds begin alike", "torch.manual_seed(plan.seed + fold)", "torch.manual_seed(plan.seed)"
     ),
     loop("an endless loss goes on", "not np.isfinite(losses[-1])", "np.isnan(losses[-1])"),
+    loop("seconds of the last epoch alone", "round(before + seconds, 1)", "round(seconds, 1)"),
+    loop("losses in bf16", "logits = network(image).float()", "logits = network(image)"),
     loop("the checkpoint before stays", "        forget_checkpoint(folder)", "        pass"),
     losses("cross-entropy without weights", "weights * cross_entropy(", "cross_entropy("),
     losses("mean over all pixels", "(weights > 0).sum().clamp(min=1)", "weights.numel()"),
@@ -334,6 +336,17 @@ MUTATIONS = (
     ),
     twins("twins by their first piece", "for box in boxes)", "for box in boxes[:1])"),
     # Finished models.
+    finished("any checkpoint is that of the fold", "state.origin.key in {o.key for", "{o.key for"),
+    finished("folds by any name", 'name == f"fold{fold}" or not', "True or not"),
+    results(
+        "a fold is finished before its files are written",
+        "    for name, content in contents.items():\n"
+        "        _write(folder / name, content)\n"
+        "    _write(folder / DONE, next(_done(state.fold, contents)))\n",
+        "    _write(folder / DONE, next(_done(state.fold, contents)))\n"
+        "    for name, content in contents.items():\n"
+        "        _write(folder / name, content)\n",
+    ),
     finished("epochs not asked", "len(state.history) == epochs", "True"),
     stopped("a stopped training is whole", "return self.optimiser is None and", "return"),
     finished("any finished fold is that of these inputs", "and origin.key in keys", "and True"),

@@ -2,6 +2,8 @@
 
 import copy
 from dataclasses import replace
+from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from overtile.geometry.components import IGNORE
 from overtile.networks.device import Device
 from overtile.planning.plan import Fold
 from overtile.settings.model import Augmentation
+from overtile.stores.effort import read_effort
 from overtile.training import loop
 from overtile.training.checkpoint import Origin, read_checkpoint, save_checkpoint
 from overtile.training.loop import (
@@ -263,6 +266,26 @@ def test_a_training_that_goes_on_ends_as_if_it_had_never_stopped(monkeypatch, tm
     train_fold(plan, 0, slides, parts, ORIGIN, read_checkpoint(parts), CPU)
     for name in (BEST, LAST, HISTORY, DONE):
         assert (parts / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_in_bf16_a_network_runs_so_and_its_loss_is_that_of_float32(monkeypatch):
+    plan, seen = plan_of(), []
+
+    def loss(logits, target, weights):
+        seen.append(logits.detach())
+        return logits.sum()
+
+    monkeypatch.setattr(loop, "LOSSES", SimpleNamespace(load=lambda name: loss))
+    take_step(plan, *begin(plan, 0, CPU), batch_of(plan), replace(CPU, precision="bf16"))
+    assert seen[0].dtype == torch.float32
+    assert torch.equal(seen[0], seen[0].bfloat16().float())
+
+
+def test_seconds_of_all_epochs_are_summed_up(monkeypatch, tmp_path):
+    plan = plan_of(epochs=3)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=count(0, 10).__next__))
+    train_fold(plan, 0, SLIDES, tmp_path, ORIGIN, None, CPU)
+    assert read_effort(tmp_path)["seconds"] == 30.0
 
 
 def test_a_training_that_begins_again_leaves_nothing_to_go_on_from_of_the_one_before(

@@ -104,10 +104,13 @@ def test_a_slide_that_is_validated_on_must_be_separated_and_named_like_no_other(
 def test_groups_stay_with_their_slides_in_whatever_order_these_are_given(slides):
     group_of = {"a": "2", "b": "1", "c": "2", "d": "3"}
     pictures = {name: slides.add(name) for name in group_of}
-    folds = (Fold(("a", "c"), ("b", "d")), Fold(("b", "d"), ("a", "c")))
+    plans = []
     for order in ("abcd", "dcba", "bdac"):
         train, groups = ([of[name] for name in order] for of in (pictures, group_of))
-        assert slides.plan(train, groups=groups, folds=2).folds == folds
+        plans.append(slides.plan(train, groups=groups, folds=2))
+    assert plans[0].folds == (Fold(("a", "c"), ("b", "d")), Fold(("b", "d"), ("a", "c")))
+    assert [known.slide for known in plans[0].slides] == ["a", "b", "c", "d"]
+    assert plans == plans[:1] * 3
 
 
 def test_a_coarse_z_is_no_spacing_of_a_network_of_two_axes(slides):
