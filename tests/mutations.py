@@ -205,6 +205,18 @@ MUTATIONS = (
     loop("an endless loss goes on", "not np.isfinite(losses[-1])", "np.isnan(losses[-1])"),
     loop("seconds of the last epoch alone", "round(before + seconds, 1)", "round(seconds, 1)"),
     loop("losses in bf16", "logits = network(image).float()", "logits = network(image)"),
+    loop(
+        "later folds learn as the first",
+        "plan.folds[fold].train, plan.folds[fold].validation",
+        "plan.folds[0].train, plan.folds[0].validation",
+    ),
+    loop("later folds see the tiles of the first", "(train, plan, fold)", "(train, plan, 0)"),
+    loop("later folds are called the first", "State(origin, fold,", "State(origin, 0,"),
+    loop(
+        "seconds before an interruption are lost",
+        "state is None, origin.code)",
+        "True, origin.code)",
+    ),
     loop("the checkpoint before stays", "        forget_checkpoint(folder)", "        pass"),
     losses("cross-entropy without weights", "weights * cross_entropy(", "cross_entropy("),
     losses("mean over all pixels", "(weights > 0).sum().clamp(min=1)", "weights.numel()"),
@@ -278,6 +290,10 @@ MUTATIONS = (
     decisions("tiles as long as the shortest slide", "np.max([s.shape_px", "np.min([s.shape_px"),
     decisions("another dropout", "dropout=settings.dropout", "dropout=0.5"),
     reading("pixels of classes that a plan has not", '        "class_counts": classes,\n', ""),
+    decisions("never a sigma in micrometres", "sigma_um=settings.sigma_um", "sigma_um=None"),
+    training_set(
+        "nobody knows how far cells are apart", 'labels.attributes.get("separate_px", 0)', "0"
+    ),
     planned("slides that do not agree", "    refuse_mixed(every)", "    pass"),
     planned("slides to validate that do not agree", "refuse_mixed(every)", "refuse_mixed(learnt)"),
     planned("spacing of z and y for a plane", "[-settings.ndim :]", "[: settings.ndim]"),
@@ -347,6 +363,8 @@ MUTATIONS = (
         "    for name, content in contents.items():\n"
         "        _write(folder / name, content)\n",
     ),
+    finished("keys of the first fold's slides", "in folds[fold].slides]", "in folds[0].slides]"),
+    finished("keys without the fold", "identity(), fold, digests))", "identity(), 0, digests))"),
     finished("epochs not asked", "len(state.history) == epochs", "True"),
     stopped("a stopped training is whole", "return self.optimiser is None and", "return"),
     finished("any finished fold is that of these inputs", "and origin.key in keys", "and True"),

@@ -117,6 +117,20 @@ def test_other_data_labels_weights_settings_or_folds_are_another_model(fold):
     assert not (fold / DONE).exists()
 
 
+def test_keys_of_a_fold_are_of_its_number_and_of_its_own_slides():
+    alike = replace(PLAN, folds=PLAN.folds * 2)
+    plan = replace(PLAN, folds=(Fold(("a",), ("b",)), Fold(("c",), ("b",))))
+
+    def keys(plan, fold, new=None):
+        slides = {n: with_digests(s, f"new {n}") if n == new else s for n, s in SLIDES.items()}
+        return set(keys_of(plan, fold, slides)(*MADE_BY))
+
+    assert not keys(alike, 0) & keys(alike, 1)
+    for fold, own, others in ((0, "ab", "c"), (1, "cb", "a")):
+        assert not any(keys(plan, fold, name) & keys(plan, fold) for name in own)
+        assert keys(plan, fold, others) == keys(plan, fold)
+
+
 def test_code_counts_only_where_it_is_asked_for(fold):
     assert found(fold, code="newcode") is None
     assert found(fold, code="oldcode") is not None

@@ -1,6 +1,7 @@
 """Training, step by step: against NumPy, and that the best epoch is what is kept."""
 
 import copy
+import json
 from dataclasses import replace
 from itertools import count
 from types import SimpleNamespace
@@ -28,7 +29,7 @@ from overtile.training.loop import (
 )
 from overtile.training.losses import LOSSES
 from overtile.training.results import BEST, DONE, HISTORY, LAST
-from overtile.training.samples import Tile, validation_tiles
+from overtile.training.samples import Tile, TileSampler, validation_tiles
 from tests.unit.tiny import discs, one_thread, plan_of, slide_of  # noqa: F401
 
 CPU = Device(torch.device("cpu"), "fp32", 1)
@@ -268,6 +269,25 @@ def test_a_training_that_goes_on_ends_as_if_it_had_never_stopped(monkeypatch, tm
         assert (parts / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_a_later_fold_learns_from_its_own_slides_in_its_own_order_of_tiles(monkeypatch, tmp_path):
+    plan = plan_of(epochs=1, folds=(Fold(("a",), ("b",)), Fold(("c", "b"), ("a",))))
+    learnt, judging = [], []
+
+    def sampler(slides, plan, fold):
+        learnt.append(([slide.image.name for slide in slides], fold))
+        return TileSampler(slides, plan, fold)
+
+    def tiles(slides, plan):
+        judging.append([slide.image.name for slide in slides])
+        return validation_tiles(slides, plan)
+
+    monkeypatch.setattr(loop, "TileSampler", sampler)
+    monkeypatch.setattr(loop, "validation_tiles", tiles)
+    train_fold(plan, 1, SLIDES, tmp_path, ORIGIN, None, CPU)
+    assert (learnt, judging) == ([(["b", "c"], 1)], [["a"]])
+    assert read_checkpoint(tmp_path).fold == json.loads((tmp_path / DONE).read_text())["fold"] == 1
+
+
 def test_in_bf16_a_network_runs_so_and_its_loss_is_that_of_float32(monkeypatch):
     plan, seen = plan_of(), []
 
@@ -281,11 +301,24 @@ def test_in_bf16_a_network_runs_so_and_its_loss_is_that_of_float32(monkeypatch):
     assert torch.equal(seen[0], seen[0].bfloat16().float())
 
 
-def test_seconds_of_all_epochs_are_summed_up(monkeypatch, tmp_path):
+def test_seconds_of_all_epochs_are_summed_up_over_interruptions_of_one_training_alone(
+    monkeypatch, tmp_path
+):
+    def stop_in_the_third(plan, fold, epoch, *others):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        return train_epoch(plan, fold, epoch, *others)
+
     plan = plan_of(epochs=3)
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=count(0, 10).__next__))
-    train_fold(plan, 0, SLIDES, tmp_path, ORIGIN, None, CPU)
-    assert read_effort(tmp_path)["seconds"] == 30.0
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "train_epoch", stop_in_the_third)
+        train_fold(plan, 0, SLIDES, tmp_path, ORIGIN, None, CPU)
+    assert read_effort(tmp_path)["seconds"] == 20.0
+    for state in (read_checkpoint(tmp_path), None):
+        monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=count(0, 10).__next__))
+        train_fold(plan, 0, SLIDES, tmp_path, ORIGIN, state, CPU)
+        assert read_effort(tmp_path)["seconds"] == 30.0
 
 
 def test_a_training_that_begins_again_leaves_nothing_to_go_on_from_of_the_one_before(

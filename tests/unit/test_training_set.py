@@ -15,6 +15,7 @@ from overtile.planning.training_set import fingerprint
 from overtile.settings.model import Settings
 from overtile.stores.ingest import write_picture
 from overtile.stores.reference import write_reference
+from overtile.stores.separated import write_separated
 from overtile.stores.store import Store
 from tests.unit.finished import raw
 
@@ -74,6 +75,15 @@ def test_what_is_known_of_a_slide_is_what_its_pixels_and_labels_are(slides):
     assert known.mean == pytest.approx(pixels.mean(axis=1))
     assert known.std == pytest.approx(pixels.std(axis=1))
     assert (known.digest, known.labels_digest) == (picture.digest, labels.digest)
+
+
+def test_how_far_labels_were_separated_is_known_and_must_be_as_the_settings_say(slides, tmp_path):
+    picture = slides.add("s", kind="instances")
+    write_separated(slides.labels["s"], tmp_path / "apart.zarr", "k", 2, 2)
+    slides.labels["s"] = Store.open(tmp_path / "apart.zarr", "labels")
+    assert slides.plan([picture], separate_px=2).slides[0].separate_px == 2
+    with pytest.raises(InputError, match="by 2 px, the settings say separate_px: 1"):
+        slides.plan([picture])
 
 
 @pytest.mark.parametrize(
