@@ -40,16 +40,24 @@ def _in(file: str, *tests: str) -> Callable[[str, str, str], Mutation]:
 
 
 samples = _in("training/samples.py", "samples")
+slides = _in("training/samples.py", "slides")
 augment = _in("training/augment.py", "augment")
 loop = _in("training/loop.py", "loop")
 losses = _in("training/losses.py", "losses")
 results = _in("training/results.py", "finished")
 finished = _in("training/finished.py", "finished")
 checkpoint = _in("training/checkpoint.py", "checkpoint")
+stopped = _in("training/checkpoint.py", "finished")
 network = _in("networks/unet.py", "unet")
 architecture = _in("networks/architecture.py", "unet")
+limits = _in("networks/limits.py", "network_files")
+network_files = _in("networks/weights.py", "network_files")
 pixels = _in("networks/normalise.py", "normalise", "samples")
 decisions = _in("planning/decisions.py", "decisions")
+reading = _in("planning/reading.py", "plans")
+planned = _in("planning/decisions.py", "training_set")
+training_set = _in("planning/training_set.py", "training_set")
+twins = _in("planning/twins.py", "twins")
 dice = _in("geometry/dice.py", "dice", "loop")
 
 MUTATIONS = (
@@ -80,6 +88,21 @@ MUTATIONS = (
         "images taken from the nearest pixel",
         "resample(channel, start, places, 1)",
         "resample(channel, start, places, 0)",
+    ),
+    samples(
+        "labels of the first plane",
+        "read_mirrored(slide.classes.array, start, stop, leading)",
+        "read_mirrored(slide.classes.array, start, stop, leading and (0,))",
+    ),
+    samples(
+        "weights of the first plane",
+        "read_mirrored(slide.weights.array, start, stop, leading)",
+        "read_mirrored(slide.weights.array, start, stop, leading and (0,))",
+    ),
+    samples(
+        "tiles turned as if pixels were square",
+        "self._spacing = plan.spacing",
+        "self._spacing = (1.0,) * len(plan.spacing)",
     ),
     samples("ignored pixels count", "np.where(ignored, 0, weight)", "np.where(ignored, 1, weight)"),
     samples(
@@ -112,6 +135,28 @@ MUTATIONS = (
         "np.arange(count)",
     ),
     samples("intensities are not changed", "image = change_intensity(", "change_intensity("),
+    # Slides and their weight maps.
+    slides(
+        "weights of other labels are accepted",
+        'if weights.attributes["labels"] != labels.digest:',
+        "if False:",
+    ),
+    slides(
+        "only pictures are looked through for lost shards",
+        "in (slide.image, slide.classes, slide.weights):",
+        "in (slide.image,):",
+    ),
+    slides(
+        "channels that the plan has not",
+        "if channels != plan.architecture.in_channels:",
+        "if False:",
+    ),
+    slides(
+        "classes in another order than the plan's",
+        "if tuple(found) != plan.classes:",
+        "if len(found) != len(plan.classes):",
+    ),
+    slides("two slides of one name", "if image.name in slides:", "if False:"),
     # Random changes.
     augment("turns one way only", "rng.uniform(-1, 1) *", "rng.uniform(0, 1) *"),
     augment("a turn that is a shear", "[np.sin(angle), np.cos(angle)]]", "[0, np.cos(angle)]]"),
@@ -157,6 +202,22 @@ MUTATIONS = (
     loop(
         "folds begin alike", "torch.manual_seed(plan.seed + fold)", "torch.manual_seed(plan.seed)"
     ),
+    loop("an endless loss goes on", "not np.isfinite(losses[-1])", "np.isnan(losses[-1])"),
+    loop("seconds of the last epoch alone", "round(before + seconds, 1)", "round(seconds, 1)"),
+    loop("losses in bf16", "logits = network(image).float()", "logits = network(image)"),
+    loop(
+        "later folds learn as the first",
+        "plan.folds[fold].train, plan.folds[fold].validation",
+        "plan.folds[0].train, plan.folds[0].validation",
+    ),
+    loop("later folds see the tiles of the first", "(train, plan, fold)", "(train, plan, 0)"),
+    loop("later folds are called the first", "State(origin, fold,", "State(origin, 0,"),
+    loop(
+        "seconds before an interruption are lost",
+        "state is None, origin.code)",
+        "True, origin.code)",
+    ),
+    loop("the checkpoint before stays", "        forget_checkpoint(folder)", "        pass"),
     losses("cross-entropy without weights", "weights * cross_entropy(", "cross_entropy("),
     losses("mean over all pixels", "(weights > 0).sum().clamp(min=1)", "weights.numel()"),
     losses("the background in soft Dice", "(total + 1))[1:].mean()", "(total + 1)).mean()"),
@@ -195,6 +256,23 @@ MUTATIONS = (
     architecture("channels do not double", "self.width * 2**level", "self.width * 1**level"),
     architecture("coarse axes pooled too early", "s < 2 * finest", "s < 3 * finest"),
     architecture("sizes of one convolution per level", "2 * (k[axis] - 1))", "1 * (k[axis] - 1))"),
+    architecture(
+        "networks of two axes look at z",
+        "spacing = list(spacing[-ndim:])",
+        "spacing = list(spacing[:ndim])",
+    ),
+    architecture("a stride of one level", "tuple(prod(factors) for", "tuple(max(factors) for"),
+    architecture(
+        "instance normalisation counts as exact", 'return self.norm != "instance"', "return True"
+    ),
+    architecture("batch normalisation counts as not exact", 'norm != "instance"', 'norm == "none"'),
+    limits("parameters without Adam's moments", "MEMORY_BYTES // 16", "MEMORY_BYTES // 8"),
+    limits("one map per layer", "MEMORY_BYTES // 8\n", "MEMORY_BYTES // 4\n"),
+    network_files(
+        "tensors too many are not named", "for name in (*wanted, *found):", "for name in wanted:"
+    ),
+    network_files("layouts stay in files", ".cpu().contiguous()", ".cpu()"),
+    network_files("lost weights are a traceback", "except FileNotFoundError:", "except EOFError:"),
     pixels(
         "means of the tile, not of the slide",
         "np.subtract(values, centre,",
@@ -211,7 +289,84 @@ MUTATIONS = (
     ),
     decisions("tiles as long as the shortest slide", "np.max([s.shape_px", "np.min([s.shape_px"),
     decisions("another dropout", "dropout=settings.dropout", "dropout=0.5"),
+    reading("pixels of classes that a plan has not", '        "class_counts": classes,\n', ""),
+    decisions("never a sigma in micrometres", "sigma_um=settings.sigma_um", "sigma_um=None"),
+    training_set(
+        "nobody knows how far cells are apart", 'labels.attributes.get("separate_px", 0)', "0"
+    ),
+    planned("slides that do not agree", "    refuse_mixed(every)", "    pass"),
+    planned("slides to validate that do not agree", "refuse_mixed(every)", "refuse_mixed(learnt)"),
+    planned("spacing of z and y for a plane", "[-settings.ndim :]", "[: settings.ndim]"),
+    planned(
+        "groups stay where slides are sorted", "[slide.group for slide in learnt]", "list(groups)"
+    ),
+    planned(
+        "class weights of slides to validate too",
+        "count_classes(slides[:count], classes)",
+        "count_classes(slides, classes)",
+    ),
+    planned("one name to learn and to validate", "(*train, *validation)]", "train]"),
+    planned(
+        "slides to validate need no separation",
+        "refuse_unseparated(every,",
+        "refuse_unseparated(learnt,",
+    ),
+    planned(
+        "plans with twins",
+        "refuse_twins([slide.image for slide in every], folds)",
+        "pass",
+    ),
+    planned("plans that nobody checks", 'check_plan(plan, "settings")', "pass"),
+    training_set(
+        "slides in the order given",
+        "return sorted(slides, key=lambda slide: slide.name)",
+        "return slides",
+    ),
+    training_set(
+        "the background in the size of objects",
+        "sum(counts[1:]) / objects",
+        "sum(counts) / objects",
+    ),
+    training_set(
+        "classes are only counted",
+        "[s.class_names for s in slides]",
+        "[len(s.class_names) for s in slides]",
+    ),
+    training_set(
+        "the picture's digest for its labels",
+        '"labels_digest": labels.digest',
+        '"labels_digest": store.digest',
+    ),
+    training_set(
+        "only two slides must agree", "if value != values[0])", "if i == 1 and value != values[0])"
+    ),
+    training_set("ignored pixels are not counted", 'classes.attributes["ignored"]', "0"),
+    twins(
+        "twins among the first alike",
+        "alike.get(_statistics(other), ())",
+        "alike.get(_statistics(other), ())[:1]",
+    ),
+    twins("twins of the first fold", "for fold in folds:", "for fold in folds[:1]:"),
+    twins(
+        "twins of the first slide to validate", "for other in others:", "for other in others[:1]:"
+    ),
+    twins("twins by their first piece", "for box in boxes)", "for box in boxes[:1])"),
     # Finished models.
+    finished("any checkpoint is that of the fold", "state.origin.key in {o.key for", "{o.key for"),
+    finished("folds by any name", 'name == f"fold{fold}" or not', "True or not"),
+    results(
+        "a fold is finished before its files are written",
+        "    for name, content in contents.items():\n"
+        "        _write(folder / name, content)\n"
+        "    _write(folder / DONE, next(_done(state.fold, contents)))\n",
+        "    _write(folder / DONE, next(_done(state.fold, contents)))\n"
+        "    for name, content in contents.items():\n"
+        "        _write(folder / name, content)\n",
+    ),
+    finished("keys of the first fold's slides", "in folds[fold].slides]", "in folds[0].slides]"),
+    finished("keys without the fold", "identity(), fold, digests))", "identity(), 0, digests))"),
+    finished("epochs not asked", "len(state.history) == epochs", "True"),
+    stopped("a stopped training is whole", "return self.optimiser is None and", "return"),
     finished("any finished fold is that of these inputs", "and origin.key in keys", "and True"),
     finished(
         "code retrains though nobody asked", "code in (None, origin.code)", "code == origin.code"

@@ -39,6 +39,7 @@ def test_rare_classes_weigh_more_and_settings_are_taken_over():
     weights = plan_weights([75, 20, 5], Settings(w0=7.0, sigma_px=3.0, border_tolerance=0.01))
     assert weights.class_weights == pytest.approx([100 / 225, 100 / 60, 100 / 15], abs=1e-6)
     assert (weights.w0, weights.sigma_px, weights.sigma_um, weights.tolerance) == (7, 3, None, 0.01)
+    assert plan_weights([75, 20, 5], Settings(sigma_um=0.5)).sigma_um == 0.5
 
 
 def test_pixels_of_a_class_are_those_of_all_slides_and_one_without_any_is_named():

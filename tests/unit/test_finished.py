@@ -12,10 +12,12 @@ from overtile.errors import InputError
 from overtile.networks.device import Device
 from overtile.planning.plan import Fold
 from overtile.stores.digest import digest_file, digest_of
-from overtile.training.checkpoint import POINTER, Origin, read_checkpoint
+from overtile.stores.files import replace_when_done
+from overtile.training import loop, results
+from overtile.training.checkpoint import POINTER, Origin, read_checkpoint, save_checkpoint
 from overtile.training.finished import complete, find_finished, keys_of, refuse_other_plan
 from overtile.training.loop import train_fold
-from overtile.training.results import BEST, DONE, HISTORY, LAST, rank
+from overtile.training.results import BEST, DONE, HISTORY, LAST, rank, write_results
 from tests.unit.tiny import Held, discs, one_thread, plan_of  # noqa: F401
 
 PLAN = plan_of(epochs=3)
@@ -115,6 +117,20 @@ def test_other_data_labels_weights_settings_or_folds_are_another_model(fold):
     assert not (fold / DONE).exists()
 
 
+def test_keys_of_a_fold_are_of_its_number_and_of_its_own_slides():
+    alike = replace(PLAN, folds=PLAN.folds * 2)
+    plan = replace(PLAN, folds=(Fold(("a",), ("b",)), Fold(("c",), ("b",))))
+
+    def keys(plan, fold, new=None):
+        slides = {n: with_digests(s, f"new {n}") if n == new else s for n, s in SLIDES.items()}
+        return set(keys_of(plan, fold, slides)(*MADE_BY))
+
+    assert not keys(alike, 0) & keys(alike, 1)
+    for fold, own, others in ((0, "ab", "c"), (1, "cb", "a")):
+        assert not any(keys(plan, fold, name) & keys(plan, fold) for name in own)
+        assert keys(plan, fold, others) == keys(plan, fold)
+
+
 def test_code_counts_only_where_it_is_asked_for(fold):
     assert found(fold, code="newcode") is None
     assert found(fold, code="oldcode") is not None
@@ -139,6 +155,67 @@ def test_a_training_that_did_not_end_is_not_finished(tmp_path):
     trained(tmp_path, replace(PLAN, epochs=2))
     (tmp_path / "effort.json").unlink()
     assert found(tmp_path, replace(PLAN, epochs=4)) is None
+
+
+def test_the_checkpoint_of_another_training_changes_no_file_of_a_finished_fold(
+    fold, whole, tmp_path
+):
+    other = replace(PLAN, seed=1)
+    trained(tmp_path / "other", other, Origin(keys_of(other, 0, SLIDES)(*MADE_BY)[0], *MADE_BY))
+    for path in fold.glob("checkpoint*"):
+        path.unlink()
+    for path in (tmp_path / "other").glob("checkpoint*"):
+        shutil.copy(path, fold)
+    assert found(fold) is not None
+    for name in FILES:
+        assert (fold / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_what_says_that_a_fold_is_finished_is_written_last(fold, whole, monkeypatch, tmp_path):
+    order = []
+
+    def noted(path):
+        order.append(path.name)
+        return replace_when_done(path)
+
+    monkeypatch.setattr(results, "replace_when_done", noted)
+    write_results(tmp_path, read_checkpoint(whole))
+    assert set(order) == set(FILES) and order[-1] == DONE
+    order.clear()
+    for name in (BEST, LAST, HISTORY):
+        (fold / name).unlink()
+    assert found(fold) is not None
+    assert set(order) == set(FILES) and order[-1] == DONE
+
+
+def test_a_fold_under_the_name_of_another_fold_is_not_packaged(whole, tmp_path):
+    for name in ("fold1", "mine"):
+        shutil.copytree(whole, tmp_path / name, ignore=shutil.ignore_patterns("checkpoint*"))
+    complete(tmp_path / "mine")
+    with pytest.raises(InputError, match="fold1/fold.json: damaged; delete it and run"):
+        complete(tmp_path / "fold1")
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_training_that_was_stopped_is_neither_found_nor_packaged_and_nothing_is_said(
+    epochs, monkeypatch, tmp_path, capsys
+):
+    def stop(folder, state):
+        save_checkpoint(folder, state)
+        if len(state.history) == epochs:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "save_checkpoint", stop)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path)
+    state = read_checkpoint(tmp_path)
+    assert len(state.history) == epochs and state.best is not None
+    capsys.readouterr()
+    assert found(tmp_path) is None
+    assert capsys.readouterr().err == ""
+    with pytest.raises(InputError, match="fold.json: no such file"):
+        complete(tmp_path)
+    assert not (tmp_path / DONE).exists()
 
 
 @pytest.mark.parametrize("name", [*FILES, "effort.json", POINTER, "state"])

@@ -1,7 +1,10 @@
 """Training, step by step: against NumPy, and that the best epoch is what is kept."""
 
 import copy
+import json
 from dataclasses import replace
+from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from overtile.geometry.components import IGNORE
 from overtile.networks.device import Device
 from overtile.planning.plan import Fold
 from overtile.settings.model import Augmentation
+from overtile.stores.effort import read_effort
 from overtile.training import loop
 from overtile.training.checkpoint import Origin, read_checkpoint, save_checkpoint
 from overtile.training.loop import (
@@ -25,7 +29,7 @@ from overtile.training.loop import (
 )
 from overtile.training.losses import LOSSES
 from overtile.training.results import BEST, DONE, HISTORY, LAST
-from overtile.training.samples import Tile, validation_tiles
+from overtile.training.samples import Tile, TileSampler, validation_tiles
 from tests.unit.tiny import discs, one_thread, plan_of, slide_of  # noqa: F401
 
 CPU = Device(torch.device("cpu"), "fp32", 1)
@@ -136,10 +140,11 @@ def test_a_network_begins_with_weights_of_its_seed_and_fold():
     assert not any(torch.equal(first, other) for other in others)
 
 
-def test_a_loss_that_is_no_number_is_one_clear_line(monkeypatch):
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_loss_that_is_no_finite_number_is_one_clear_line(value, monkeypatch):
     plan = plan_of()
-    monkeypatch.setattr(loop, "take_step", lambda *_: float("nan"))
-    with pytest.raises(InputError, match="loss became nan in step 2; lower learning_rate"):
+    monkeypatch.setattr(loop, "take_step", lambda *_: float(value))
+    with pytest.raises(InputError, match=f"loss became {value} in step 2; lower learning_rate"):
         train_epoch(plan, 0, 1, *begin(plan, 0, CPU), iter(range(9)), CPU)
 
 
@@ -262,6 +267,70 @@ def test_a_training_that_goes_on_ends_as_if_it_had_never_stopped(monkeypatch, tm
     train_fold(plan, 0, slides, parts, ORIGIN, read_checkpoint(parts), CPU)
     for name in (BEST, LAST, HISTORY, DONE):
         assert (parts / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_later_fold_learns_from_its_own_slides_in_its_own_order_of_tiles(monkeypatch, tmp_path):
+    plan = plan_of(epochs=1, folds=(Fold(("a",), ("b",)), Fold(("c", "b"), ("a",))))
+    learnt, judging = [], []
+
+    def sampler(slides, plan, fold):
+        learnt.append(([slide.image.name for slide in slides], fold))
+        return TileSampler(slides, plan, fold)
+
+    def tiles(slides, plan):
+        judging.append([slide.image.name for slide in slides])
+        return validation_tiles(slides, plan)
+
+    monkeypatch.setattr(loop, "TileSampler", sampler)
+    monkeypatch.setattr(loop, "validation_tiles", tiles)
+    train_fold(plan, 1, SLIDES, tmp_path, ORIGIN, None, CPU)
+    assert (learnt, judging) == ([(["b", "c"], 1)], [["a"]])
+    assert read_checkpoint(tmp_path).fold == json.loads((tmp_path / DONE).read_text())["fold"] == 1
+
+
+def test_in_bf16_a_network_runs_so_and_its_loss_is_that_of_float32(monkeypatch):
+    plan, seen = plan_of(), []
+
+    def loss(logits, target, weights):
+        seen.append(logits.detach())
+        return logits.sum()
+
+    monkeypatch.setattr(loop, "LOSSES", SimpleNamespace(load=lambda name: loss))
+    take_step(plan, *begin(plan, 0, CPU), batch_of(plan), replace(CPU, precision="bf16"))
+    assert seen[0].dtype == torch.float32
+    assert torch.equal(seen[0], seen[0].bfloat16().float())
+
+
+def test_seconds_of_all_epochs_are_summed_up_over_interruptions_of_one_training_alone(
+    monkeypatch, tmp_path
+):
+    def stop_in_the_third(plan, fold, epoch, *others):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        return train_epoch(plan, fold, epoch, *others)
+
+    plan = plan_of(epochs=3)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=count(0, 10).__next__))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "train_epoch", stop_in_the_third)
+        train_fold(plan, 0, SLIDES, tmp_path, ORIGIN, None, CPU)
+    assert read_effort(tmp_path)["seconds"] == 20.0
+    for state in (read_checkpoint(tmp_path), None):
+        monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=count(0, 10).__next__))
+        train_fold(plan, 0, SLIDES, tmp_path, ORIGIN, state, CPU)
+        assert read_effort(tmp_path)["seconds"] == 30.0
+
+
+def test_a_training_that_begins_again_leaves_nothing_to_go_on_from_of_the_one_before(
+    monkeypatch, tmp_path
+):
+    train_fold(plan_of(epochs=1), 0, SLIDES, tmp_path, ORIGIN, None, CPU)
+    assert read_checkpoint(tmp_path) is not None
+    monkeypatch.setattr(loop, "take_step", lambda *_: float("nan"))
+    with pytest.raises(InputError, match="loss became nan"):
+        train_fold(plan_of(seed=1), 0, SLIDES, tmp_path, ORIGIN, None, CPU)
+    assert read_checkpoint(tmp_path) is None and not list(tmp_path.glob("checkpoint*"))
+    assert not (tmp_path / DONE).exists()
 
 
 def test_validation_slides_are_not_learnt_from(tmp_path):

@@ -215,6 +215,8 @@ def changed(path: str, value: object) -> dict:
         ("slides.0.pixel_size_um", [1.0, 0.0, 1.0], "slides 0: pixel_size_um is 0.0; allowed: ab"),
         ("slides.0.pixel_size_um", [1.0], "slide a: pixel_size_um is [1.0]; allowed: 3 values"),
         ("slides.0.mean", [1.0, 2.0], "slide a: mean has 2 values, expected 1"),
+        ("slides.0.std", [], "slide a: std has 0 values, expected 1"),
+        ("slides.0.class_counts", [1, 2, 3], "slide a: class_counts has 3 values, expected 2"),
         ("batch_tiles", 4097, "batch_tiles is 4097; allowed: 1 to 4096"),
     ],
 )

@@ -11,7 +11,7 @@ from overtile.inference.grid import read_tiles
 from overtile.settings.model import Augmentation
 from overtile.training import samples
 from overtile.training.samples import TileSampler, cut, validation_tiles
-from tests.unit.tiny import NOTHING, Held, coordinates_of, plan_of, slide_of
+from tests.unit.tiny import NOTHING, AsStored, Held, coordinates_of, plan_of, slide_of
 
 
 def mirrored(places, lengths):
@@ -53,6 +53,35 @@ def test_a_tile_of_a_volume_shows_that_box_and_its_labels_lie_under_its_middle(c
     assert np.array_equal(image, [z, y, x])
     middle = (slice(2, 6), slice(2, 8), slice(5, 7))
     assert np.array_equal(target, x[middle]) and np.array_equal(weights, y[middle] + 1)
+
+
+def test_labels_and_weights_are_those_of_the_plane_that_is_shown():
+    planes = np.broadcast_to(np.arange(5.0).reshape(5, 1, 1), (5, 20, 24))
+    slide = slide_of(planes[None], planes, planes + 1, kind=AsStored)
+    for plane in range(5):
+        image, target, weights = cut(slide, (plane,), box((4, 5), (8, 8)), (4, 4))
+        assert (image == plane).all() and (target == plane).all() and (weights == plane + 1).all()
+    sampler, seen = TileSampler([slide], plan_of(tile_px=4), 0), set()
+    for step in range(40):
+        tile = sampler.tile(step, 0)
+        assert (tile.target == tile.image.max()).all() and tile.image.min() == tile.image.max()
+        seen.add(int(tile.target.max()))
+    assert seen == set(range(5))
+
+
+def test_tiles_turn_without_a_change_of_shape_where_pixels_are_not_square():
+    turn = replace(NOTHING, rotation_degrees=180.0)
+    plan = plan_of(channels=3, tile_px=4, spacing=(2.0, 1.0), augmentation=turn)
+    sampler, inside = TileSampler([coordinates_of((1, 200, 400))], plan, 0), 0
+    for step in range(20):
+        y, x = sampler.tile(step, 0).image[1:]
+        # Far from the borders, where mirroring would fold coordinates.
+        if min(y.min(), x.min()) > 3 and y.max() < 196 and x.max() < 396:
+            for axis, edge_px in enumerate(plan.spacing):
+                long = np.hypot(2 * np.diff(y, axis=axis), np.diff(x, axis=axis))
+                assert long == pytest.approx(edge_px, abs=1e-3)
+            inside += 1
+    assert inside > 10
 
 
 def test_between_pixels_pictures_and_weights_are_interpolated_and_labels_are_the_nearest():

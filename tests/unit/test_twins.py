@@ -11,6 +11,7 @@ from overtile.planning.plan import Fold
 from overtile.planning.twins import refuse_twins
 from overtile.stores.ingest import write_picture
 from overtile.stores.store import Store
+from tests.unit.finished import small_layout
 
 PIXELS = np.random.default_rng(0).integers(0, 200, (2, 40, 50), dtype=np.uint8)
 
@@ -32,6 +33,35 @@ def test_a_picture_may_not_be_learnt_from_and_validated_on_under_whatever_name(s
         refuse_twins(pictures, [Fold(("a",), ("b",))])
     assert "\n" not in str(error.value)
     refuse_twins(pictures, [Fold(("a", "b"), ())])
+
+
+def alike() -> list[np.ndarray]:
+    """Three pictures of equal mean and deviation, without rounding, and of other pixels."""
+    half = np.repeat(np.array([0, 2], np.uint8), 800)
+    return [np.random.default_rng(n).permutation(half).reshape(1, 40, 40) for n in range(3)]
+
+
+def test_a_twin_is_found_behind_others_of_equal_statistics_and_in_any_fold(store):
+    one, other, third = alike()
+    pixels = {"a": one, "b": other, "c": third, "d": other}
+    pictures = [store(name, each) for name, each in pixels.items()]
+    harmless = Fold(("a", "b"), ("c",))
+    for fold in (Fold(("a", "b"), ("c", "d")), Fold(("a", "d", "c"), ("b",))):
+        for folds in ([fold], [harmless, fold]):
+            with pytest.raises(InputError, match="is the same picture as slide [bd]"):
+                refuse_twins(pictures, folds)
+    refuse_twins(pictures, [harmless])
+
+
+def test_twins_are_equal_in_all_their_pieces(store, monkeypatch):
+    small_layout(monkeypatch)
+    one = alike()[0]
+    for number, row in enumerate((0, 20, 39)):
+        other = one.copy()
+        other[0, row] = other[0, row, ::-1]
+        assert not np.array_equal(one, other)
+        pictures = [store(f"a{number}", one), store(f"b{number}", other)]
+        refuse_twins(pictures, [Fold((f"a{number}",), (f"b{number}",))])
 
 
 @pytest.mark.parametrize("turn", [np.flip, np.transpose, np.rot90])

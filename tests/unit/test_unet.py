@@ -54,6 +54,32 @@ def test_a_coarse_axis_is_neither_pooled_nor_convolved_before_the_others_catch_u
     assert kernels == ((1, 3, 3), (1, 3, 3), (3, 3, 3), (3, 3, 3))
 
 
+def test_a_network_of_two_axes_pools_by_y_and_x_however_coarse_z_is():
+    assert choose_levels(2, 2, (4.0, 1.0, 1.0)) == choose_levels(2, 2, CUBIC)
+    assert choose_levels(2, 2, (1.0, 1.0, 4.0)) == (((2, 1), (2, 1)), ((3, 1), (3, 1), (3, 3)))
+
+
+@pytest.mark.parametrize(("ndim", "depth"), [(2, 1), (2, 4), (3, 3)])
+def test_the_outputs_that_a_network_can_give_are_a_stride_apart(ndim, depth):
+    a = architecture(ndim, depth, spacing=(4.0, 1.0, 1.0))
+    sizes = [a.sizes_for((n,) * ndim)[1] for n in range(1, 100)]
+    for axis, stride in enumerate(a.stride):
+        steps = {after - before for before, after in pairwise(sorted({s[axis] for s in sizes}))}
+        assert steps == {stride}
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_network_is_exact_if_a_tile_of_the_input_gives_the_same_tile_of_the_output(norm):
+    torch.manual_seed(0)
+    a = architecture(depth=1, norm=norm)
+    (source, output), (whole, _) = a.sizes_for((8, 8)), a.sizes_for((20, 20))
+    network, x = UNet(a).eval(), torch.randn(1, 1, *whole)
+    with torch.inference_mode():
+        tile = network(x[..., : source[0], : source[1]])
+        difference = tile - network(x)[..., : output[0], : output[1]]
+    assert a.is_exact == (difference.abs().max().item() < 1e-5)
+
+
 def test_an_architecture_survives_plain_values():
     a = architecture(3, 2, spacing=(3.0, 1.0, 1.0), norm="batch", dropout=0.1)
     assert read_record(Architecture, to_plain(a), "a.yaml") == a
