@@ -35,6 +35,13 @@ def test_a_picture_may_not_be_learnt_from_and_validated_on_under_whatever_name(s
     refuse_twins(pictures, [Fold(("a", "b"), ())])
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_the_same_pixels_in_another_dtype_are_the_same_picture(store, dtype):
+    pictures = [store("a", PIXELS), store("b", PIXELS.astype(dtype))]
+    with pytest.raises(InputError, match="slide b: is the same picture as slide a"):
+        refuse_twins(pictures, [Fold(("a",), ("b",))])
+
+
 def alike() -> list[np.ndarray]:
     """Three pictures of equal mean and deviation, without rounding, and of other pixels."""
     half = np.repeat(np.array([0, 2], np.uint8), 800)
