@@ -1,6 +1,7 @@
 """Slides as training opens them: each with its own weight map, and like those of the plan."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def make(tmp_path):
         classes[0, 0, row : row + 4, 5:9] = 1
         target = picture / "labels" / "reference"
         write_reference(raw(classes), target, name, "semantic", names, [0, 1], None, None)
-        weighting = Weighting([1.0, 1.0], 10.0, 3.0, [1.0, 1.0])
+        weighting = Weighting([1.0, 1.0], 10.0, 5.0, [1.0, 1.0])
         write_weights(Store.open(target, "labels"), weights, name, weighting)
         return picture, weights
 
@@ -81,3 +82,20 @@ def test_slides_must_have_the_channels_and_classes_of_the_plan_in_its_order(make
     ]:
         with pytest.raises(InputError, match=words):
             refuse_unlike(plan_of(), [right, slide])
+
+
+@pytest.mark.parametrize(
+    "planned",
+    [
+        *({"w0": 7}, {"sigma_px": 4}, {"sigma_um": 0.4}, {"tolerance": 1e-3}),
+        {"class_weights": (1, 2)},
+    ],
+)
+def test_weight_maps_must_be_made_as_the_plan_says(make, planned):
+    picture, weights = make("right", 2)
+    slide = open_slides([picture], None, [weights])["right"]
+    plan = plan_of()
+    refuse_unlike(plan, [slide])
+    other = replace(plan, weights=replace(plan.weights, **planned))
+    with pytest.raises(InputError, match="right.zarr: was made with .*; weigh the labels again"):
+        refuse_unlike(other, [slide])
