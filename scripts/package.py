@@ -33,12 +33,13 @@ def run(args):
     from overtile.inference.package import copy_package, write_package
     from overtile.planning.reading import read_plan
     from overtile.stores.digest import digest_file
-    from overtile.training.finished import complete, refuse_other_plan
 
     if args.folds:
         if args.classes:
             raise InputError("--classes: are those of the plan with --folds; give it with --adopt")
         plan = read_plan(args.plan)
+        from overtile.training.finished import complete, refuse_other_plan  # late: torch
+
         for fold in args.folds:
             complete(fold)
             refuse_other_plan(fold, args.plan, digest_file(args.plan))

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-LEFT_OUT = ("journal.jsonl", "effort.json", "checkpoint*", ".lock")
-"""The order in which blocks ended, when and how long runs were, and what training resumes from."""
+LEFT_OUT = ("journal.jsonl", "effort.json", "checkpoint*", ".lock", ".*.part")
+"""The order in which blocks ended, when and how long runs were, what training resumes from, and
+what a kill leaves of a file before it is whole: a later write of that file removes it."""
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ import pytest
 
 from overtile.images.raw import RawImage
 from overtile.inference.segment import write_segmentation
-from overtile.inference.segmenting import Segmenting
+from overtile.settings.segmentation import Segmenting
 from overtile.stores.ngff import multiscale_attributes
 from overtile.stores.reference import write_reference
 from overtile.stores.store import ROOT, Store

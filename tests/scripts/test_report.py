@@ -347,7 +347,9 @@ def test_a_flag_and_what_people_wrote_are_one_word_of_the_command(rule):
 
 def test_a_hostile_slide_name_stays_text(tmp_path, scores, done):
     odd = tmp_path / "odd.json"
-    odd.write_text(json.dumps(json.loads(scores.read_text()) | {"slide": HOSTILE, "model": "=1"}))
+    values = json.loads(scores.read_text()) | {"slide": HOSTILE, "model": "=1"}
+    del values["seal"]
+    odd.write_text(json.dumps(sealed(values)))
     page, table = tmp_path / "report.html", tmp_path / "scores.tsv"
     done("report", "--scores", odd, "--report", page, "--table", table)
     assert "<script" not in page.read_text()

@@ -18,6 +18,11 @@ class Shaped:
     shape: tuple[int, int, int]
     path: Path = Path("mask.tif")
 
+    @property
+    def shown(self) -> Path:
+        """The path that a person knows it by."""
+        return self.path
+
 
 EDGES = st.integers(1, 5000)
 

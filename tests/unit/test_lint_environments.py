@@ -90,7 +90,7 @@ def test_the_project_has_no_fault():
             "no rule uses it",
         ),
         ("scripts/weigh.py", "def run(args):", "def run(args):\n    import edt", "lacks edt"),
-        ("scripts/overtile/stores/store.py", "import json", "import edt, json", "gpu.yaml: lacks"),
+        ("scripts/overtile/stores/root.py", "import json", "import edt, json", "gpu.yaml: lacks"),
         (
             "scripts/overtile/reporting/page.py",
             "from jinja2",

@@ -137,12 +137,14 @@ def edited(project, *edits):
     kept = {part: project.root.parent / f"kept {part}" for part in ("scripts", "workflow")}
     for part, copy in kept.items():
         shutil.copytree(project.root / part, copy, symlinks=True)
-    for edit in edits:
-        edit(project.root)
-    yield
-    for part, copy in kept.items():
-        shutil.rmtree(project.root / part)
-        copy.rename(project.root / part)
+    try:
+        for edit in edits:
+            edit(project.root)
+        yield
+    finally:
+        for part, copy in kept.items():
+            shutil.rmtree(project.root / part)
+            copy.rename(project.root / part)
 
 
 def test_an_update_without_effect_makes_the_report_again_and_nothing_else(project):
@@ -166,7 +168,7 @@ def test_pictures_made_again_with_the_same_pixels_train_nothing(project):
     fold = project.archive / "results" / "models" / "tiny" / "fold0"
     before = contents(fold)
     edit = replace(
-        "scripts/overtile/stores/ingest.py", "np.square(part - mean)", "(part - mean) ** 2"
+        "scripts/overtile/stores/ingest.py", "np.square(part - mean)", "((part - mean) ** 2)"
     )
     with edited(project, edit):
         ran = project.run()
