@@ -220,7 +220,7 @@ MUTATIONS = (
     loop("the checkpoint before stays", "        forget_checkpoint(folder)", "        pass"),
     losses("cross-entropy without weights", "weights * cross_entropy(", "cross_entropy("),
     losses("mean over all pixels", "(weights > 0).sum().clamp(min=1)", "weights.numel()"),
-    losses("the background in soft Dice", "(total + 1))[1:].mean()", "(total + 1)).mean()"),
+    losses("no background in soft Dice", "(total + 1)).mean()", "(total + 1))[1:].mean()"),
     losses(
         "ignored pixels in soft Dice", "logits.softmax(dim=1) * counts", "logits.softmax(dim=1)"
     ),

@@ -20,10 +20,11 @@ def weighted_cross_entropy(
 
 
 def soft_dice(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """1 - mean soft Dice over all classes but the first, over all pixels of the batch that count.
+    """1 - mean soft Dice over all classes, over all pixels of the batch that count.
 
-    Shapes as in `weighted_cross_entropy`. As in `geometry.dice` the first class, the background, is
-    not averaged in, and one that is neither there nor predicted costs nothing: it scores 1.
+    Shapes as in `weighted_cross_entropy`. As in `geometry.dice` a class that is neither there nor
+    predicted does not count: it costs nothing. Other than in a score the background is averaged in:
+    where class weights are balanced, it is what keeps the foreground from growing.
     Source: Milletari et al. 2016, section 3, doi:10.1109/3DV.2016.79, with linear denominators.
     """
     counts = (weights > 0).unsqueeze(1)
@@ -32,7 +33,7 @@ def soft_dice(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor)
     axes = (0, *range(2, logits.ndim))
     overlap = (probability * truth).sum(axes)
     total = (probability + truth).sum(axes)
-    return 1 - ((2 * overlap + 1) / (total + 1))[1:].mean()
+    return 1 - ((2 * overlap + 1) / (total + 1)).mean()
 
 
 def cross_entropy_dice(
