@@ -45,7 +45,7 @@ def flags_of(step: str, folder: Path, package: Path) -> list[object]:
     return {
         "plan": [
             *("--images", *stores[0][:2], "--validation", stores[0][2]),
-            *("--settings", folder / "settings.yaml", "--plan", new),
+            *("--settings", folder / "settings.yaml", "--plan", folder / "new.yaml"),
         ],
         "separate": ["--labels", folder / "i.zarr", "--separated", new],
         "weigh": ["--labels", reference, "--weights", new],
