@@ -45,7 +45,7 @@ sys.path.insert(0, str(ROOT / "workflow" / "lib"))
 
 from overtile_workflow.arguments import in_known_order, read_arguments, write_flags
 from overtile_workflow.environments import network_environment, put_own_python_first
-from overtile_workflow.outside import UNNOTED, OutsideFiles
+from overtile_workflow.outside import OutsideFiles
 from overtile_workflow.settings import (
     as_from_the_start,
     check_settings,
@@ -93,13 +93,13 @@ def ingest_code(path):
     return code_digest("ingest.py", ending)
 
 
-def training_code(name):
+def training_code(name, *chosen):
     """Digest of a step that leads to a trained model: the name that it has had from the start.
 
     A finished model is an input: changed code trains no model again, unless the user wants it.
     """
     first = DIGEST["first_name"](f"{SCRIPTS}/{name}")
-    return code_digest(name) if config["retrain_on_code_change"] else first
+    return code_digest(name, *chosen) if config["retrain_on_code_change"] else first
 
 
 def text_digest(name):
@@ -251,12 +251,15 @@ OUTSIDE = OutsideFiles(
 )
 
 
-def outside(path, made, record):
+def outside(path, made, record=None):
     """What stands for the content of a file from outside, as a parameter of the rule that reads it.
 
-    made: the file that is made of it. record: file that says how that went.
+    path: "" for none. made: the file that is made of it. record: file that says how that went; a
+    store's lies beside its root.
     """
-    return OUTSIDE.token(path, PLACE(made), PLACE(record))
+    return OUTSIDE.token(
+        path, PLACE(made), PLACE(record or beside(made, "effort.json"))
+    )
 
 
 def flags(name, values):

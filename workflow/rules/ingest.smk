@@ -21,9 +21,7 @@ rule ingest_image:
         code=lambda wildcards: ingest_code(SLIDES[wildcards.slide].image),
         script=script("ingest.py"),
         raw=lambda wildcards: outside(
-            SLIDES[wildcards.slide].image,
-            picture(wildcards.slide),
-            beside(picture(wildcards.slide), "effort.json"),
+            SLIDES[wildcards.slide].image, picture(wildcards.slide)
         ),
         pixel_size=lambda wildcards: pixel_size_flags(wildcards.slide),
     shell:
@@ -55,9 +53,7 @@ rule ingest_labels:
         code=lambda wildcards: ingest_code(SLIDES[wildcards.slide].labels),
         script=script("ingest.py", "labels"),
         raw=lambda wildcards: outside(
-            SLIDES[wildcards.slide].labels,
-            reference(wildcards.slide),
-            beside(reference(wildcards.slide), "effort.json"),
+            SLIDES[wildcards.slide].labels, reference(wildcards.slide)
         ),
         kind=config["labels"]["kind"],
         classes=flags("--classes", config["labels"]["classes"]),

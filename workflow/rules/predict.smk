@@ -32,14 +32,9 @@ rule predict_probabilities:
         uncertainty="--uncertainty" if config["prediction"]["uncertainty"] else "",
         background=config["prediction"]["background"],
         mask=lambda wildcards, input: flags("--mask", input.mask),
-        mask_content=lambda wildcards: (
-            outside(
-                SLIDES[wildcards.slide].mask,
-                f"results/probabilities/{wildcards.model}/{wildcards.slide}.ome.zarr/zarr.json",
-                f"results/probabilities/{wildcards.model}/{wildcards.slide}.ome.zarr/effort.json",
-            )
-            if SLIDES[wildcards.slide].mask
-            else UNNOTED
+        mask_content=lambda wildcards: outside(
+            SLIDES[wildcards.slide].mask,
+            f"results/probabilities/{wildcards.model}/{wildcards.slide}.ome.zarr/zarr.json",
         ),
         fill_value=config["prediction"]["fill_value"],
         pixel_size=config["prediction"]["pixel_size"],

@@ -1,6 +1,6 @@
-import json
 from functools import cache
 
+from overtile_workflow.records import last_run
 from overtile_workflow.slurm_jobs import begin
 
 # Slides whose raw picture is larger, in 10^9 bytes, share no job with others: so 50 slides ask for
@@ -115,11 +115,7 @@ def has_ended(record, log):
     """
     if not has_text(record) or os.path.getmtime(record) < os.path.getmtime(log):
         return False
-    try:
-        known = json.loads(Path(record).read_text(encoding="utf-8"))
-        return "ended" in (known.get("runs") or [known])[-1]
-    except (ValueError, AttributeError, KeyError, TypeError):
-        return False  # a damaged record says nothing
+    return "ended" in last_run(record)
 
 
 onstart:

@@ -25,7 +25,9 @@ rule train_fold:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 480 * attempt,
     params:
-        code=training_code("train.py"),
+        code=lambda wildcards: training_code(
+            "train.py", MODELS[wildcards.model]["loss"]
+        ),
         script=script(
             "train.py",
             switches=["--retrain-on-code-change"] * config["retrain_on_code_change"],

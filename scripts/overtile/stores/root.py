@@ -1,6 +1,5 @@
 """The root file of a store: written last, and sealed, so that whatever befell it is noticed."""
 
-import hashlib
 import itertools
 import json
 import math
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overtile.errors import InputError
-from overtile.stores.digest import digest_of_digests
+from overtile.stores.digest import digest_of, digest_of_digests
 from overtile.stores.journal import KINDS, recorded
 
 ROOT = "zarr.json"
@@ -51,8 +50,7 @@ def sealed_root(ome: dict, own: dict, arrays: dict[str, str]) -> dict:
 def _seal(root: dict) -> str:
     own = {k: v for k, v in root["attributes"]["overtile"].items() if k != "seal"}
     rest = {**root, "attributes": {**root["attributes"], "overtile": own}}
-    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest_of(rest)
 
 
 def read_root(folder: Path) -> Root:

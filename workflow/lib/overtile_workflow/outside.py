@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from overtile_workflow.records import last_run
+
 UNNOTED = Path()
 """A parameter that Snakemake does not note: it notes no paths."""
 
@@ -108,12 +110,9 @@ def _entry(line: str) -> dict | None:
 
 def _digest_read(path: str, record: str) -> str | None:
     """SHA-256 of a file as the run of a record has read it; None if that is not known."""
-    try:
-        known = json.loads(Path(record).read_text(encoding="utf-8"))
-        digest = (known.get("runs") or [known])[-1]["inputs"][str(Path(path).resolve())]
-        return digest if isinstance(digest, str) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
-        return None
+    inputs = last_run(record).get("inputs")
+    digest = inputs.get(str(Path(path).resolve())) if isinstance(inputs, dict) else None
+    return digest if isinstance(digest, str) else None
 
 
 def _digest(path: str) -> str:
