@@ -10,6 +10,7 @@ from overtile.networks.architecture import Architecture, choose_levels
 from overtile.planning.plan import Fold, Plan, Weights
 from overtile.settings.model import Augmentation
 from overtile.training.samples import Slide
+from tests.plans import small_plan
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -94,24 +95,17 @@ def plan_of(
     """A plan; changes: any other field of it."""
     pools, kernels = choose_levels(ndim, depth, (1.0, 1.0, 1.0))
     network = Architecture(ndim, channels, classes, width, pools, kernels, 0.0, norm)
-    output_px = network.sizes_for((tile_px,) * ndim)[1]
     names = ("background", *(f"kind{n}" for n in range(1, classes)))
-    plan = Plan(
-        format=1,
+    plan = small_plan(
+        network,
         classes=names,
-        architecture=network,
-        spacing=(1.0,) * ndim,
-        tile_output_px=output_px,
+        tile_output_px=network.sizes_for((tile_px,) * ndim)[1],
         weights=Weights(10.0, 5.0, None, 1e-6, (1.0,) * classes),
-        loss="cross_entropy",
-        optimiser="adam",
         learning_rate=0.01,
-        batch_tiles=1,
         epochs=3,
         steps_per_epoch=2,
         validation_tiles=16,
         augmentation=NOTHING,
-        seed=0,
         folds=(Fold(("a", "b"), ("c",)),),
         slides=(),
     )
