@@ -1,8 +1,9 @@
 """The plan of a training, typed: what was decided, and what follows from it."""
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 
 from overtile.networks.architecture import Architecture
+from overtile.settings.keys import plain_values
 from overtile.settings.model import Augmentation
 
 FORMAT = 1
@@ -107,7 +108,7 @@ class Plan:
 
         So a new setting changes no file and no key of a training that does not use it.
         """
-        return _plain(self)
+        return plain_values(self, FIRST)
 
     def identity(self) -> dict:
         """What makes a training what it is, as plain values: keys of finished work are made of it.
@@ -118,10 +119,3 @@ class Plan:
         values = self.written()
         del values["slides"]
         return {**values, "tile_input_px": list(self.tile_input_px)}
-
-
-def _plain(value: object) -> object:
-    if not is_dataclass(value):
-        return [_plain(one) for one in value] if isinstance(value, tuple) else value
-    parts = ((f, getattr(value, f.name)) for f in fields(value))
-    return {f.name: _plain(v) for f, v in parts if f.name in FIRST or v != f.default}
