@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import shutil
+import threading
+import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -455,6 +457,24 @@ def test_a_full_disk_is_told_with_what_to_do_and_costs_nothing_that_is_finished(
     write(tmp_path / "in_one_go")
     assert root_bytes(tmp_path / "s") == root_bytes(tmp_path / "in_one_go")
     np.testing.assert_array_equal(Store.open(tmp_path / "s").array[:], PICTURE)
+
+
+def test_nothing_is_written_after_the_error_of_a_block_that_failed_beside_others(tmp_path):
+    writer = StoreWriter(tmp_path / "s", "k", "labels")
+    writer.add_array("0", PICTURE.shape, PICTURE.dtype, "zyx")
+    both_are_under_way = threading.Barrier(2, timeout=60)
+
+    def compute(block):
+        if both_are_under_way.wait() == 0:
+            raise KilledError
+        time.sleep(0.3)  # the other one has failed long since
+        return PICTURE[block.slices], {}
+
+    with pytest.raises(KilledError):
+        writer.fill("0", compute, label="test", workers=2)
+    assert len(writer.missing("0")) == 8
+    time.sleep(0.5)
+    assert len(writer.missing("0")) == 8
 
 
 def test_without_room_for_the_root_there_is_no_store_until_there_is_room(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -33,15 +34,20 @@ def write_in_threads(
     todo: Sequence[Block],
     note: Note,
 ) -> None:
-    """Let threads write blocks, and note each as it ends."""
+    """Let threads write blocks, and note each as it ends.
+
+    Where a block fails, those that others are writing are finished and noted before the error is
+    raised: nothing is written after it.
+    """
     from dask.threaded import get
 
     def step(block: Block) -> None:
         note(block, write(block))
 
-    for start in range(0, len(todo), BLOCKS_AHEAD):
-        graph = {n: (step, block) for n, block in enumerate(todo[start : start + BLOCKS_AHEAD])}
-        get(graph, list(graph), num_workers=workers)
+    with ThreadPoolExecutor(workers) as threads:
+        for start in range(0, len(todo), BLOCKS_AHEAD):
+            graph = {n: (step, block) for n, block in enumerate(todo[start : start + BLOCKS_AHEAD])}
+            get(graph, list(graph), pool=threads)
 
 
 def write_on_cluster(
