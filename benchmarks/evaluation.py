@@ -21,10 +21,10 @@ from own_process import SCRIPTS, in_own_process, measure_step
 
 sys.path.insert(0, str(SCRIPTS))
 
-from overtile.evaluation.compare import LARGEST_BLOCK  # noqa: E402
-from overtile.evaluation.counts import Agreement  # noqa: E402
-from overtile.evaluation.scores import all_scores  # noqa: E402
 from overtile.geometry.spans import Block, plan_blocks  # noqa: E402
+from overtile.metrics.compare import LARGEST_BLOCK  # noqa: E402
+from overtile.metrics.counts import Agreement  # noqa: E402
+from overtile.metrics.scores import all_scores  # noqa: E402
 from overtile.stores.labels import write_classes, write_objects  # noqa: E402
 
 CELL_PX = 10

@@ -19,8 +19,8 @@ from own_process import SCRIPTS, in_own_process, measure_step
 
 sys.path.insert(0, str(SCRIPTS))
 
-from overtile.inference.memory import SHARD_SCALE  # noqa: E402
-from overtile.inference.predictor import QUANTISATION  # noqa: E402
+from overtile.prediction.memory import SHARD_SCALE  # noqa: E402
+from overtile.prediction.predictor import QUANTISATION  # noqa: E402
 from overtile.stores.ngff import multiscale_attributes  # noqa: E402
 from overtile.stores.writer import StoreWriter  # noqa: E402
 

@@ -26,9 +26,6 @@ from torch.nn import functional
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from overtile.geometry.spans import plan_blocks  # noqa: E402
-from overtile.inference.memory import BLOCKS_AT_ONCE, SHARD_SCALE, plan_tiling  # noqa: E402
-from overtile.inference.predictor import QUANTISATION  # noqa: E402
-from overtile.inference.tiles import predict_block  # noqa: E402
 from overtile.networks.architecture import Architecture, choose_levels  # noqa: E402
 from overtile.networks.device import (  # noqa: E402
     Device,
@@ -38,6 +35,9 @@ from overtile.networks.device import (  # noqa: E402
 from overtile.networks.fuse import ready_for_inference  # noqa: E402
 from overtile.networks.normalise import Normalised  # noqa: E402
 from overtile.networks.unet import UNet  # noqa: E402
+from overtile.prediction.memory import BLOCKS_AT_ONCE, SHARD_SCALE, plan_tiling  # noqa: E402
+from overtile.prediction.predictor import QUANTISATION  # noqa: E402
+from overtile.prediction.tiles import predict_block  # noqa: E402
 from overtile.stores.ngff import multiscale_attributes  # noqa: E402
 from overtile.stores.store import Store  # noqa: E402
 from overtile.stores.writer import StoreWriter  # noqa: E402

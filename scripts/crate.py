@@ -37,10 +37,10 @@ def run(args):
     from shutil import copyfile
 
     from overtile.errors import InputError
+    from overtile.ingest.catalogue import read_sheet
     from overtile.provenance import read_runs
     from overtile.reporting.crate import Crate
-    from overtile.reporting.made import newest_inputs, walk_results
-    from overtile.reporting.sheet import read_sheet
+    from overtile.reporting.provenance_graph import newest_inputs, walk_results
     from overtile.stores.digest import digest_file, digest_of_digests
     from overtile.stores.files import replace_when_done, write_text
 

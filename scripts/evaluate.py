@@ -34,10 +34,10 @@ def build_parser():
 def run(args):
     """Compare the two block by block and write the scores."""
     from overtile.errors import InputError
-    from overtile.evaluation.compare import compare
+    from overtile.ingest.label_files import open_labels
+    from overtile.metrics.compare import compare
     from overtile.stores.digest import digest_file, sealed
     from overtile.stores.files import write_json
-    from overtile.stores.plain import open_labels
 
     if not 0 < args.iou_threshold <= 1:
         raise InputError(f"--iou-threshold: is {args.iou_threshold}; allowed: above 0, up to 1")

@@ -34,9 +34,9 @@ def build_parser():
 def run(args):
     """Walk over the labels block by block and write what is asked for."""
     from overtile.errors import InputError
-    from overtile.inference.formats import FORMATS
+    from overtile.exports.formats import FORMATS
+    from overtile.ingest.label_files import open_labels
     from overtile.stores.digest import digest_file
-    from overtile.stores.plain import open_labels
 
     files = {name: getattr(args, name) for name in FORMATS if getattr(args, name)}
     if not files:

@@ -47,10 +47,10 @@ def run(args):
 
     from overtile.code_digest import code_digest
     from overtile.errors import InputError
-    from overtile.images.opening import open_raw, reader_of
+    from overtile.ingest.pictures import write_picture
+    from overtile.ingest.references import write_reference
+    from overtile.readers.opening import open_raw, reader_of
     from overtile.stores.digest import digest_file, digest_of
-    from overtile.stores.ingest import write_picture
-    from overtile.stores.reference import write_reference
     from overtile.stores.store import Store, store_path
 
     folder = store_path(args.store)

@@ -102,14 +102,14 @@ def run(args):
     from contextlib import ExitStack
 
     from overtile.code_digest import code_digest
-    from overtile.inference.asked import choose_foreground, choose_tiling, prediction_key
-    from overtile.inference.cluster import open_cluster
-    from overtile.inference.pixel_size import choose_common_scaling, refuse_others
-    from overtile.inference.predict import Prediction, load_predictor, write_prediction
+    from overtile.ingest.label_files import open_labels, remove_temporary
     from overtile.networks.device import choose_device, say_device
+    from overtile.prediction.cluster import open_cluster
+    from overtile.prediction.options import choose_foreground, choose_tiling, prediction_key
+    from overtile.prediction.pixel_size import choose_common_scaling, refuse_others
+    from overtile.prediction.slide import Prediction, load_predictor, write_prediction
     from overtile.settings.keys import key_values
     from overtile.settings.prediction import Wanted
-    from overtile.stores.plain import open_labels, remove_temporary
     from overtile.stores.store import Store, store_path
 
     image = Store.open(args.image.resolve(), "picture")

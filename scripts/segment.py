@@ -62,7 +62,7 @@ def run(args):
     from dataclasses import fields
 
     from overtile.code_digest import code_digest
-    from overtile.inference.segment import write_segmentation
+    from overtile.objects.segmentation import write_segmentation
     from overtile.settings.keys import key_values
     from overtile.settings.segmentation import Segmenting
     from overtile.stores.digest import digest_file, digest_of
@@ -75,8 +75,8 @@ def run(args):
     folder = store_path(args.segmentation)
     write_segmentation(probabilities, folder, key, how)
     if args.objects:
-        from overtile.inference.object_table import write_table
-        from overtile.inference.objects import measure_objects
+        from overtile.exports.table import write_table
+        from overtile.objects.measurements import measure_objects
 
         labels = Store.open(folder, "labels")
         has_values = probabilities.attributes.get("wanted", {}).get("keep") != "classes"

@@ -32,10 +32,10 @@ def run(args):
     """Read the labels shard by shard and write them separated."""
     from overtile.code_digest import code_digest
     from overtile.errors import InputError
+    from overtile.ingest.label_files import open_labels
     from overtile.stores.digest import digest_of
-    from overtile.stores.plain import open_labels
-    from overtile.stores.separated import write_separated
     from overtile.stores.store import store_path
+    from overtile.targets.separated import write_separated
 
     with open_labels(args.labels, "instances") as labels:
         kind = labels.attributes["kind"]

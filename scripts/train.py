@@ -52,7 +52,7 @@ def run(args):
     from overtile.planning.reading import read_plan
     from overtile.progress import progress
     from overtile.stores.digest import digest_file
-    from overtile.stores.effort import note_begin
+    from overtile.stores.run_log import note_begin
     from overtile.training.checkpoint import Origin, read_checkpoint
     from overtile.training.finished import find_finished, keys_of
     from overtile.training.loop import train_fold

@@ -34,7 +34,7 @@ def run(args):
     from pathlib import Path
 
     from overtile.errors import InputError
-    from overtile.stores.alone import StillRunning, alone, processes_in
+    from overtile.stores.folder_lock import StillRunning, alone, processes_in
 
     folder = args.directory.resolve()
     if not folder.is_dir():

@@ -25,8 +25,8 @@ def run(args):
     """Serve the store, whose name is part of the address."""
     from contextlib import suppress
 
+    from overtile.exports.viewing import LAYERS, serve
     from overtile.stores.store import Store, finished_labels
-    from overtile.stores.viewing import LAYERS, serve
 
     picture = Store.open(args.store, "picture")
     for store in (picture, *finished_labels(picture).values()):

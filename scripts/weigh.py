@@ -47,12 +47,12 @@ def run(args):
 
     from overtile.code_digest import code_digest
     from overtile.errors import InputError
-    from overtile.geometry.class_balance import class_weights
+    from overtile.ingest.label_files import open_labels
     from overtile.planning.reading import read_plan
     from overtile.stores.digest import digest_of
-    from overtile.stores.plain import open_labels
     from overtile.stores.store import store_path
-    from overtile.stores.weights import choose_weighting, write_weights
+    from overtile.targets.class_balance import class_weights
+    from overtile.targets.weights import choose_weighting, write_weights
 
     with open_labels(args.labels, "instances") as labels:
         attributes = labels.label_classes().attributes

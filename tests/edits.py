@@ -34,12 +34,12 @@ WITHOUT_EFFECT: dict[str, list[Callable[[Path], None]]] = {
         replace(f"{LIBRARY}/stores/root.py", "is damaged; ", "has been damaged; "),
         replace(f"{LIBRARY}/stores/store.py", "; give a store that holds", "; name one with"),
         replace(f"{LIBRARY}/networks/weights.py", "no such file", "is not there"),
-        replace(f"{LIBRARY}/inference/pixel_size.py", "predict slides like those", "take slides"),
-        replace(f"{LIBRARY}/stores/reference.py", "save them as grey", "save as grey values"),
+        replace(f"{LIBRARY}/prediction/pixel_size.py", "predict slides like those", "take slides"),
+        replace(f"{LIBRARY}/ingest/references.py", "save them as grey", "save as grey values"),
     ],
     "a text of progress is reworded": [
-        replace(f"{LIBRARY}/stores/ingest.py", 'label=f"ingest', 'label=f"reading'),
-        replace(f"{LIBRARY}/inference/objects.py", 'label="measure objects"', 'label="objects"'),
+        replace(f"{LIBRARY}/ingest/pictures.py", 'label=f"ingest', 'label=f"reading'),
+        replace(f"{LIBRARY}/objects/measurements.py", 'label="measure objects"', 'label="objects"'),
     ],
     "comments and docstrings change": [
         replace(f"{LIBRARY}/networks/unet.py", '"""', '"""Changed. '),
@@ -64,23 +64,23 @@ WITHOUT_EFFECT: dict[str, list[Callable[[Path], None]]] = {
         ),
     ],
     "a reader is added": [
-        add(f"{LIBRARY}/images/czi.py", '"""CZI."""\n\n\ndef open_czi(path):\n    return path\n'),
+        add(f"{LIBRARY}/readers/czi.py", '"""CZI."""\n\n\ndef open_czi(path):\n    return path\n'),
         replace(
-            f"{LIBRARY}/images/opening.py",
+            f"{LIBRARY}/readers/opening.py",
             "    {\n",
-            '    {\n        ".czi": "overtile.images.czi:open_czi",\n',
+            '    {\n        ".czi": "overtile.readers.czi:open_czi",\n',
         ),
     ],
     "a metric is added": [
-        add(f"{LIBRARY}/evaluation/boundary.py", '"""Boundaries."""\n\n\ndef boundary_f1(): ...\n'),
-        add(f"{LIBRARY}/evaluation/scores.py", "\n\ndef aggregated_jaccard():\n    return 0\n"),
+        add(f"{LIBRARY}/metrics/boundary.py", '"""Boundaries."""\n\n\ndef boundary_f1(): ...\n'),
+        add(f"{LIBRARY}/metrics/scores.py", "\n\ndef aggregated_jaccard():\n    return 0\n"),
     ],
     "an export format is added": [
-        add(f"{LIBRARY}/inference/csv_table.py", '"""CSV."""\n\n\ndef write_csv(): ...\n'),
+        add(f"{LIBRARY}/exports/csv_table.py", '"""CSV."""\n\n\ndef write_csv(): ...\n'),
         replace(
-            f"{LIBRARY}/inference/formats.py",
+            f"{LIBRARY}/exports/formats.py",
             "    {\n",
-            '    {\n        "csv": "overtile.inference.csv_table:write_csv",\n',
+            '    {\n        "csv": "overtile.exports.csv_table:write_csv",\n',
         ),
         replace(
             "scripts/export.py",
@@ -143,7 +143,7 @@ WITHOUT_EFFECT: dict[str, list[Callable[[Path], None]]] = {
     ],
     "training, planning and weighing change": [
         replace(f"{LIBRARY}/training/augment.py", "GRID_POINTS = 3", "GRID_POINTS = 4"),
-        add(f"{LIBRARY}/geometry/class_balance.py", "\nX = 1\n"),
+        add(f"{LIBRARY}/targets/class_balance.py", "\nX = 1\n"),
     ],
 }
 """By what they are: all of them together make nothing run again but the report."""
@@ -151,7 +151,7 @@ WITHOUT_EFFECT: dict[str, list[Callable[[Path], None]]] = {
 WITH_EFFECT: dict[str, tuple[str, Callable[[Path], None]]] = {
     "statistics": (
         "ingest",
-        replace(f"{LIBRARY}/stores/ingest.py", "np.square(part - mean)", "abs(part - mean)"),
+        replace(f"{LIBRARY}/ingest/pictures.py", "np.square(part - mean)", "abs(part - mean)"),
     ),
     "normalisation": (
         "predict",
@@ -159,12 +159,12 @@ WITH_EFFECT: dict[str, tuple[str, Callable[[Path], None]]] = {
     ),
     "the order of ties": (
         "segment",
-        replace(f"{LIBRARY}/inference/class_picture.py", "part > best", "part >= best"),
+        replace(f"{LIBRARY}/objects/class_map.py", "part > best", "part >= best"),
     ),
     "dice": ("evaluate", replace(f"{LIBRARY}/geometry/dice.py", "2 * b / e", "3 * b / e")),
     "outlines": (
         "export",
-        replace(f"{LIBRARY}/inference/geojson.py", "Area px^2", "Area px"),
+        replace(f"{LIBRARY}/exports/geojson.py", "Area px^2", "Area px"),
     ),
 }
 """A change of arithmetic, and the step that is made again for it."""

@@ -26,7 +26,7 @@ ALLOWED = 2
 
 @dataclass(frozen=True)
 class Mutation:
-    """A wrong line. tests: names in tests/unit, without "test_", of which one must fail."""
+    """A wrong line. tests: names of files in tests/unit, without "test_"; one must fail."""
 
     what: str
     file: str
@@ -378,6 +378,12 @@ MUTATIONS = (
 )
 
 
+def file_of(name: str) -> Path:
+    """The file of quick tests with this name."""
+    (found,) = (ROOT / "tests" / "unit").rglob(f"test_{name}.py")
+    return found
+
+
 def is_killed(mutation: Mutation, copy: Path) -> bool:
     """Whether a test fails in a copy of the project with the mutation, which is undone again."""
     path = copy / LIBRARY / mutation.file
@@ -390,7 +396,7 @@ def is_killed(mutation: Mutation, copy: Path) -> bool:
 
 def do_fail(tests: Iterable[str], copy: Path) -> bool:
     """Whether a test fails in a copy of the project; tests: as in `Mutation`."""
-    files = [f"tests/unit/test_{name}.py" for name in tests]
+    files = [str(path.relative_to(ROOT)) for path in map(file_of, tests)]
     # A fork of this process has torch already, which takes longer to import than most tests take.
     process = get_context("fork").Process(target=_run_tests, args=(copy, files))
     process.start()

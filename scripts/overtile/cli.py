@@ -10,7 +10,7 @@ from pathlib import Path
 
 from overtile import outputs
 from overtile.errors import InputError
-from overtile.stores.effort import Work, at_work
+from overtile.stores.run_log import Work, at_work
 from overtile.system_errors import describe
 
 EXIT_BAD_INPUT = 1

@@ -24,8 +24,8 @@ LEFT_OUT = frozenset(
     for name in (
         *("cli", "progress", "provenance", "code_digest", "errors", "registry", "settings"),
         *("outputs", "system_errors"),
-        *("stores.effort", "stores.files", "stores.journal", "stores.scheduling"),
-        *("stores.undamaged", "inference.cluster", "networks.gpus", "networks.sight"),
+        *("stores.run_log", "stores.files", "stores.journal", "stores.scheduling"),
+        *("stores.checked", "prediction.cluster", "networks.gpus", "networks.gpu_policy"),
     )
 )
 ENTRY = "run"

@@ -11,8 +11,8 @@ from itertools import product
 from pathlib import Path
 
 from overtile.errors import InputError
-from overtile.stores.effort import EFFORT
 from overtile.stores.journal import NAME
+from overtile.stores.run_log import EFFORT
 
 ROOT = "zarr.json"
 

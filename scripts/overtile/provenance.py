@@ -14,7 +14,7 @@ from pathlib import Path
 
 from overtile.code_digest import code_digest
 from overtile.stores.digest import digest_file
-from overtile.stores.effort import DESCRIBED, add_effort, read_effort
+from overtile.stores.run_log import DESCRIBED, add_effort, read_effort
 
 PACKAGES = (
     *("torch", "numpy", "scipy", "numba", "scikit-image", "zarr", "numcodecs", "dask"),

@@ -93,7 +93,7 @@ def packaged(done, planned, train_command, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def wide(done, data, tmp_path_factory) -> Path:
     """A slide of nine shards, four when predicted: EM slices side by side."""
-    from overtile.images.opening import open_raw
+    from overtile.readers.opening import open_raw
 
     folder = tmp_path_factory.mktemp("wide")
     files = [data / "em_isbi2012" / "image" / f"{number:02d}.png" for number in range(12)]

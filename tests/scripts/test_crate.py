@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from overtile.ingest.catalogue import Slide
 from overtile.provenance import read_runs
 from overtile.reporting.crate import Crate, Made
-from overtile.reporting.made import newest_inputs, walk_results
-from overtile.reporting.sheet import Slide
+from overtile.reporting.provenance_graph import newest_inputs, walk_results
 from overtile.stores.digest import sealed
 from overtile.stores.store import Store
 from tests.crate_graph import ids, leads_back, makers, read_graph

@@ -23,7 +23,7 @@ def test_a_reference_against_itself_is_perfect(done, archive, tmp_path):
 def test_plain_pictures_score_as_scikit_image_does(done, data, tmp_path):
     from skimage.metrics import adapted_rand_error
 
-    from overtile.images.opening import open_raw
+    from overtile.readers.opening import open_raw
 
     files = [data / "em_isbi2012" / "label" / f"{n}.png" for n in ("00", "01")]
     done(

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from overtile.images.raw import RawImage
-from overtile.inference.segment import write_segmentation
+from overtile.ingest.references import write_reference
+from overtile.objects.segmentation import write_segmentation
+from overtile.readers.raw import RawImage
 from overtile.settings.segmentation import Segmenting
 from overtile.stores.ngff import multiscale_attributes
-from overtile.stores.reference import write_reference
 from overtile.stores.store import ROOT, Store
 from overtile.stores.writer import StoreWriter
 

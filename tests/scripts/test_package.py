@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from overtile.inference.package import read_package
+from overtile.packages.package import read_package
 from overtile.planning.reading import read_plan
 from overtile.stores.digest import digest_file
 

@@ -15,14 +15,14 @@ import yaml
 import zarr
 from predict import build_parser, main
 
-from overtile.images.raw import RawImage
-from overtile.inference.foreground import MARGIN_PX, SQUARE_PX
-from overtile.inference.predict import load_predictor
-from overtile.inference.resampled import Scaling, bring_back
-from overtile.inference.seams import seam_score
-from overtile.stores.ingest import write_picture
-from overtile.stores.pieces import whole
+from overtile.ingest.pictures import write_picture
+from overtile.prediction.foreground import MARGIN_PX, SQUARE_PX
+from overtile.prediction.resampled import Scaling, bring_back
+from overtile.prediction.seams import seam_score
+from overtile.prediction.slide import load_predictor
+from overtile.readers.raw import RawImage
 from overtile.stores.store import Store
+from overtile.stores.subblocks import whole
 from tests.contents import contents
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -521,8 +521,8 @@ def test_settings_of_pixel_size_never_mix_and_finished_work_is_not_done_again(
     def fail(*arguments):
         raise AssertionError("something finished was computed again")
 
-    monkeypatch.setattr("overtile.inference.predict.Prediction.seen_block", fail)
-    monkeypatch.setattr("overtile.inference.resampled.Resampled.statistics", fail)
+    monkeypatch.setattr("overtile.prediction.slide.Prediction.seen_block", fail)
+    monkeypatch.setattr("overtile.prediction.resampled.Resampled.statistics", fail)
     resampled(folder)
     assert contents(folder) == contents(plain_resampled.path)
 
@@ -536,10 +536,10 @@ def test_a_resampled_prediction_that_stops_amid_its_way_back_goes_on_from_there(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("overtile.inference.predict.Prediction.block_from", stop)
+        patch.setattr("overtile.prediction.slide.Prediction.block_from", stop)
         resampled(folder)
     assert (folder / "work").exists() and not (folder / "zarr.json").exists()
-    monkeypatch.setattr("overtile.inference.predict.Prediction.seen_block", stop)
+    monkeypatch.setattr("overtile.prediction.slide.Prediction.seen_block", stop)
     resampled(folder)
     assert contents(folder) == contents(plain_resampled.path)
 
@@ -672,6 +672,6 @@ def test_the_same_settings_again_compute_nothing(predicted, tmp_path, monkeypatc
     def fail(self, block):
         raise AssertionError("a finished block was computed again")
 
-    monkeypatch.setattr("overtile.inference.predict.Prediction.block", fail)
+    monkeypatch.setattr("overtile.prediction.slide.Prediction.block", fail)
     predicted(target, "--uncertainty")
     assert contents(target) == before

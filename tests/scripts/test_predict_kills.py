@@ -18,8 +18,8 @@ import tifffile
 import torch
 from safetensors.torch import load_file, save_file
 
-from overtile.inference.memory import BLOCKS_AT_ONCE
 from overtile.networks.device import Device
+from overtile.prediction.memory import BLOCKS_AT_ONCE
 from overtile.provenance import read_runs
 from overtile.stores.digest import digest_file
 from tests.contents import contents
@@ -29,7 +29,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SMALL_SHARDS = f"""\
 import os, sys
 sys.path.insert(0, {str(SCRIPTS)!r})
-from overtile.inference.predict import Prediction
+from overtile.prediction.slide import Prediction
 from overtile.stores import layout
 import predict
 
@@ -225,7 +225,7 @@ def key_of(planned, packaged):
         def note(prediction, folder, key, client=None, **attributes):
             keys.append(key)
 
-        monkeypatch.setattr("overtile.inference.predict.write_prediction", note)
+        monkeypatch.setattr("overtile.prediction.slide.write_prediction", note)
         where = ("--image", image, "--model", model or packaged / "package")
         fixed = ("--probabilities", "nowhere.ome.zarr", "--device", "cpu", "--threads", 1)
         assert predict.main([*map(str, (*where, *fixed, *flags))]) == 0

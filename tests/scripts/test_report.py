@@ -27,9 +27,9 @@ HOSTILE = "<script>alert(1)</script>"
 @pytest.fixture(scope="module")
 def small(tmp_path_factory) -> Path:
     """A picture with reference, a volume and a colour picture without; all segmented."""
-    from overtile.images.opening import open_raw
-    from overtile.stores.ingest import write_picture
-    from overtile.stores.reference import write_reference
+    from overtile.ingest.pictures import write_picture
+    from overtile.ingest.references import write_reference
+    from overtile.readers.opening import open_raw
 
     folder = tmp_path_factory.mktemp("archive")
     rng = np.random.default_rng(0)

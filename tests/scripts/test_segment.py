@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from overtile.inference.segment import write_segmentation
+from overtile.objects.segmentation import write_segmentation
 from overtile.settings.segmentation import Segmenting
 from overtile.stores.ngff import multiscale_attributes
 from overtile.stores.store import Store

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import update as update_script
 
-from overtile.stores import alone
+from overtile.stores import folder_lock
 
 UPDATE = Path(__file__).resolve().parents[2] / "scripts" / "update.py"
 LOCK = ".snakemake/update.lock"
@@ -165,7 +165,7 @@ PYTHON = "/usr/bin/python3.11"
 @pytest.fixture
 def process(tmp_path, monkeypatch):
     """Make up a process that works in a folder: process("snakemake", "--cores", "1")."""
-    monkeypatch.setattr(alone, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(folder_lock, "PROC", tmp_path / "proc")
 
     def make(*words: str, number: int = 2**22 + 1) -> None:
         entry = tmp_path / "proc" / str(number)
@@ -196,14 +196,14 @@ def test_a_process_runs_what_its_first_word_or_its_python_runs(
     process, tmp_path, words, runs_snakemake
 ):
     process(*words)
-    found = alone.processes_in(tmp_path, "snakemake")
+    found = folder_lock.processes_in(tmp_path, "snakemake")
     assert found == ([2**22 + 1] if runs_snakemake else [])
-    assert alone.processes_in(tmp_path / "proc", "snakemake") == []
+    assert folder_lock.processes_in(tmp_path / "proc", "snakemake") == []
 
 
 def test_a_process_does_not_find_itself(process, tmp_path):
     process("snakemake", number=os.getpid())
-    assert alone.processes_in(tmp_path, "snakemake") == []
+    assert folder_lock.processes_in(tmp_path, "snakemake") == []
 
 
 def test_after_a_kill_a_snakemake_whose_folder_is_hidden_is_for_a_person_to_look_at(
@@ -216,7 +216,7 @@ def test_after_a_kill_a_snakemake_whose_folder_is_hidden_is_for_a_person_to_look
 
     process("snakemake", "--cores", "8")
     monkeypatch.setattr(Path, "samefile", refuse)
-    assert alone.processes_in(archive, "snakemake") == []
+    assert folder_lock.processes_in(archive, "snakemake") == []
     (archive / ".snakemake").mkdir()
     (archive / LOCK).write_text('{"process": 1, "host": "a", "since": "2026"}\n')
     flags = ["--directory", str(archive), "--snakefile", str(archive / "Snakefile")]
@@ -229,8 +229,8 @@ def test_after_a_kill_a_snakemake_whose_folder_is_hidden_is_for_a_person_to_look
 def test_a_full_disk_does_not_make_a_killed_run_seem_done(tmp_path, monkeypatch):
     path = tmp_path / "lock"
     path.write_text("killed\n")
-    with alone.alone(path) as held:
-        monkeypatch.setattr(alone.json, "dumps", lambda who: "x" * 2**20)
+    with folder_lock.alone(path) as held:
+        monkeypatch.setattr(folder_lock.json, "dumps", lambda who: "x" * 2**20)
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1, limits[1]))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -239,11 +239,11 @@ def test_a_full_disk_does_not_make_a_killed_run_seem_done(tmp_path, monkeypatch)
                 held.run(["true"])
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    with alone.alone(path) as held:
+    with folder_lock.alone(path) as held:
         assert held.was_killed
         assert held.run(["true"]) == 0
         held.done()
-    with alone.alone(path) as held:
+    with folder_lock.alone(path) as held:
         assert not held.was_killed
 
 

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 
 from overtile.geometry.spans import plan_blocks
-from overtile.images.raw import RawImage
-from overtile.inference.segment import write_segmentation
+from overtile.ingest.pictures import write_picture
+from overtile.ingest.references import write_reference
+from overtile.objects.segmentation import write_segmentation
+from overtile.readers.raw import RawImage
 from overtile.settings.segmentation import Segmenting
 from overtile.stores import layout
-from overtile.stores.ingest import write_picture
+from overtile.stores.checked import shard_key
 from overtile.stores.ngff import multiscale_attributes
-from overtile.stores.reference import write_reference
-from overtile.stores.separated import write_separated
 from overtile.stores.store import ROOT, Store
-from overtile.stores.undamaged import shard_key
-from overtile.stores.weights import Weighting, write_weights
 from overtile.stores.writer import StoreWriter
+from overtile.targets.separated import write_separated
+from overtile.targets.weights import Weighting, write_weights
 
 NAMES = ["background", "cell"]
 SIZE = (1.0, 0.5, 0.5)

@@ -279,7 +279,7 @@ def test_every_function_that_computes_pixels_of_a_step_is_reached():
     for place in (
         "overtile/networks/unet.py:UNet",
         "overtile/networks/normalise.py:normalise",
-        "overtile/inference/tiles.py:predict_box",
+        "overtile/prediction/tiles.py:predict_box",
         "overtile/geometry/spans.py:read_mirrored",
         "overtile/stores/writer.py:StoreWriter",
     ):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.mutations import LIBRARY, MUTATIONS, ROOT
+from tests.mutations import LIBRARY, MUTATIONS, ROOT, file_of
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.what)
@@ -10,7 +10,7 @@ def test_what_a_mutation_changes_stands_once_in_its_file(mutation):
     assert (ROOT / LIBRARY / mutation.file).read_text().count(mutation.old) == 1
     assert mutation.old != mutation.new
     for name in mutation.tests:
-        assert (ROOT / "tests" / "unit" / f"test_{name}.py").is_file()
+        assert file_of(name).is_file()
 
 
 def test_there_are_at_least_40_mutations_each_told_apart():

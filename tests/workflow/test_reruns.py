@@ -168,7 +168,7 @@ def test_pictures_made_again_with_the_same_pixels_train_nothing(project):
     fold = project.archive / "results" / "models" / "tiny" / "fold0"
     before = contents(fold)
     edit = replace(
-        "scripts/overtile/stores/ingest.py", "np.square(part - mean)", "((part - mean) ** 2)"
+        "scripts/overtile/ingest/pictures.py", "np.square(part - mean)", "((part - mean) ** 2)"
     )
     with edited(project, edit):
         ran = project.run()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from overtile.inference.package import read_package
+from overtile.packages.package import read_package
 from overtile.stores.store import Store
 from tests.crate_graph import ids, leads_back, read_graph
 from tests.workflow.conftest import PARTS, copy_project

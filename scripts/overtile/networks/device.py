@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from overtile.errors import InputError
+from overtile.networks.gpu_policy import look, resolve
 from overtile.networks.gpus import claim, gpu_names
-from overtile.networks.sight import look, resolve
 
 WORKER = "OVERTILE_WORKER"
 """Number of a worker that was started on the machine of its run."""
@@ -55,7 +55,7 @@ class Device:
 
 
 def choose_device(device: str, precision: str, threads: int, processes: int = 1) -> Device:
-    """Resolve "auto", claim GPUs, and make torch repeatable there; see networks/sight.py, gpus.py.
+    """Resolve "auto", claim GPUs, and make torch repeatable there (gpu_policy.py, gpus.py).
 
     processes: how many of this run are on this machine, to claim as many GPUs if they are free, and
     at least one; 0 if its networks run elsewhere. Raises InputError if a GPU should be used and is

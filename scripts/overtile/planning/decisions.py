@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from overtile.errors import InputError
-from overtile.geometry.class_balance import class_weights
 from overtile.networks.architecture import Architecture, choose_levels
 from overtile.planning.plan import FORMAT, Fingerprint, Fold, Plan, Weights
 from overtile.planning.reading import check_plan
@@ -19,6 +18,7 @@ from overtile.planning.training_set import (
 from overtile.planning.twins import refuse_twins
 from overtile.settings.model import Settings
 from overtile.stores.store import Store
+from overtile.targets.class_balance import class_weights
 
 TAKEN_OVER = (
     *("loss", "optimiser", "learning_rate", "batch_tiles", "epochs", "steps_per_epoch"),

@@ -7,8 +7,8 @@ import numpy as np
 
 from overtile.errors import InputError
 from overtile.planning.plan import Fold
-from overtile.stores.pieces import pieces, whole
 from overtile.stores.store import Store
+from overtile.stores.subblocks import pieces, whole
 
 
 def refuse_twins(pictures: Sequence[Store], folds: Sequence[Fold]) -> None:

@@ -6,10 +6,10 @@ from itertools import combinations
 from pathlib import Path
 
 from overtile.errors import InputError
+from overtile.ingest.catalogue import Slide, read_sheet
 from overtile.planning.twins import twins
-from overtile.reporting.counting import LeftOut, why_left_out
+from overtile.reporting.left_out import LeftOut, why_left_out
 from overtile.reporting.score_files import Score, find_scores, read_score
-from overtile.reporting.sheet import Slide, read_sheet
 from overtile.stores.store import ROOT, Store, finished_labels
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from overtile.ingest.catalogue import SPLITS
 from overtile.reporting.inputs import Archive, Result, shown_labels
 from overtile.reporting.models import Model, sigma_text
 from overtile.reporting.pictures import BOTH, FRAME, REFERENCE, SEGMENTATION, Overlay, draw_overlay
 from overtile.reporting.plots import curve_plots, strip_plot
-from overtile.reporting.sheet import SPLITS
 from overtile.reporting.summary import (
     HEADLINES,
     Estimate,

@@ -12,6 +12,7 @@ from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
 from overtile.errors import InputError
+from overtile.reporting.closeup import box_at_level, box_size, find_window, widen
 from overtile.reporting.planes import (
     EDGE_PX,
     Box,
@@ -20,7 +21,6 @@ from overtile.reporting.planes import (
     read_labels,
     read_plane,
 )
-from overtile.reporting.window import box_at_level, box_size, find_window, widen
 from overtile.stores.store import Store
 
 NEAR_PX = 4  # of the picture drawn: closer lines look like one

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from overtile.ingest.catalogue import SPLITS
 from overtile.reporting.inputs import Archive, Result
-from overtile.reporting.sheet import SPLITS
 
 CONFIDENCE = 0.95
 FEWEST_SLIDES = 3

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from overtile.stores.digest import digest_file
-from overtile.stores.effort import read_effort
+from overtile.stores.run_log import read_effort
 
 NOT_RECORDED = "not recorded"
 Facts = list[tuple[str, str]]

@@ -13,11 +13,11 @@ from scipy import ndimage
 from overtile.errors import InputError
 from overtile.geometry.components import IGNORE
 from overtile.geometry.spans import halve, plan_blocks
+from overtile.reporting.closeup import densest_box
 from overtile.reporting.models import Model
 from overtile.reporting.pictures import indexed_colours, magnify, png
 from overtile.reporting.planes import Box, contrast_limits, read_plane
 from overtile.reporting.plots import COLOURS
-from overtile.reporting.window import densest_box
 from overtile.stores import layout
 from overtile.stores.store import ROOT, Store, labels_of
 

@@ -14,13 +14,13 @@ import numpy as np
 
 from overtile.geometry.components import IGNORE, Stitcher, id_dtype, label_block
 from overtile.geometry.spans import Block, plan_blocks
+from overtile.stores.checked import Checked
 from overtile.stores.digest import digest_of
 from overtile.stores.layout import chunk_and_shard
 from overtile.stores.ngff import list_labels, multiscale_attributes
-from overtile.stores.pieces import assemble, inside, pieces, whole
 from overtile.stores.pyramid import add_pyramid
 from overtile.stores.store import Store
-from overtile.stores.undamaged import Checked
+from overtile.stores.subblocks import assemble, inside, pieces, whole
 from overtile.stores.writer import StoreWriter, claim
 
 AXES = ("z", "y", "x")

@@ -9,14 +9,14 @@ from functools import cached_property
 from pathlib import Path
 
 from overtile.errors import InputError
-from overtile.stores.journal import Journal, recorded
-from overtile.stores.root import ROOT, of_level, read_root, remedy
-from overtile.stores.undamaged import (
+from overtile.stores.checked import (
     Checked,
     open_array,
     refuse_lost_shards,
     refuse_odd_level,
 )
+from overtile.stores.journal import Journal, recorded
+from overtile.stores.root import ROOT, of_level, read_root, remedy
 
 
 def store_path(path: str | Path) -> Path:

@@ -12,16 +12,16 @@ import zarr
 from overtile.errors import InputError
 from overtile.geometry.spans import Block, plan_blocks
 from overtile.progress import progress
+from overtile.stores.checked import Checked, open_array, shard_key
 from overtile.stores.digest import digest_file, digest_of_digests, digest_pixels
-from overtile.stores.effort import EFFORT, note_begin
 from overtile.stores.files import is_leftover, refuse_links, say_if_full, write_json
 from overtile.stores.journal import NAME as JOURNAL
 from overtile.stores.journal import Journal, arrays_named, void_journal
 from overtile.stores.layout import chunk_and_shard
 from overtile.stores.root import ROOT, read_root, sealed_root
+from overtile.stores.run_log import EFFORT, note_begin
 from overtile.stores.scheduling import write_in_threads, write_on_cluster
 from overtile.stores.store import store_path
-from overtile.stores.undamaged import Checked, open_array, shard_key
 
 if TYPE_CHECKING:
     import distributed

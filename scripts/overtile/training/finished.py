@@ -10,8 +10,8 @@ from pathlib import Path
 from overtile.errors import InputError
 from overtile.planning.plan import Fold, Plan
 from overtile.stores.digest import digest_file, digest_of
-from overtile.stores.effort import read_effort
 from overtile.stores.files import read_json
+from overtile.stores.run_log import read_effort
 from overtile.training.checkpoint import Origin, State, read_checkpoint
 from overtile.training.results import BEST, DONE, settle
 from overtile.training.samples import Slide

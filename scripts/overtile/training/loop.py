@@ -13,7 +13,7 @@ from overtile.networks.device import Device
 from overtile.networks.unet import CHANNELS_LAST, UNet
 from overtile.planning.plan import Plan
 from overtile.progress import progress
-from overtile.stores.effort import add_effort, note_begin, read_effort
+from overtile.stores.run_log import add_effort, note_begin, read_effort
 from overtile.training.checkpoint import Origin, State, forget_checkpoint, save_checkpoint
 from overtile.training.losses import LOSSES
 from overtile.training.results import DONE, rank, write_results

@@ -1,0 +1,1 @@
+"""Objects for other programs: GeoJSON, TIFF, tables, and a server for viewers."""

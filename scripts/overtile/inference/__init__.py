@@ -1,1 +1,0 @@
-"""From a network to probabilities, class maps and objects."""

@@ -1,0 +1,1 @@
+"""From raw files to stores: pictures, reference labels, and the catalogue of slides."""

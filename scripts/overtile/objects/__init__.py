@@ -1,0 +1,1 @@
+"""From probabilities to objects: class map, components, stages, measurements."""

@@ -1,0 +1,1 @@
+"""Models to share: all that prediction needs, in one folder."""

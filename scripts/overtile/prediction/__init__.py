@@ -1,0 +1,1 @@
+"""A slide through a network: tiles, blending, background, resampling, memory."""

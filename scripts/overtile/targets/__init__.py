@@ -1,0 +1,1 @@
+"""What networks learn, made from labels: separated instances, class weights, weight maps."""
