@@ -5,50 +5,82 @@ look for labels by itself, but takes the address of a list of layers (google/neu
 """
 
 import json
+import re
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, AnyStr, BinaryIO
 from urllib.parse import quote, urlsplit
 
 from overtile.errors import InputError
 from overtile.stores.store import ROOT
 
+if TYPE_CHECKING:
+    from _typeshed import SupportsRead, SupportsWrite
+
 LAYERS = "neuroglancer.json"
-"""Asked for inside a store, this file is made up: it lies nowhere."""
+"""Where the store is served, this file seems to lie in it; it is made for each request."""
 
 PIECE_BYTES = 1 << 20
-"""Of a file that is sent, however large, so much is held at a time."""
+"""How much of a file is read at a time."""
 
 
-def neuroglancer_layers(store: Path, address: str) -> dict:
-    """A Neuroglancer state: the picture, its finished labels, and their class maps, hidden.
+METRES = {"micrometer": 1e-6}
+"""Of a unit of length that stores have."""
 
-    Labels that other programs wrote are shown if they are NGFF, and have no class map. store: of a
-    picture. address: of the same folder, for the viewer.
+
+def neuroglancer_state(store: Path, address: str) -> dict:
+    """A Neuroglancer state that shows a picture from the front, with its labels.
+
+    store: of a picture. address: of the same folder, for the viewer. Layers are the picture, its
+    finished labels, and their class maps, hidden. Labels that other programs wrote are shown if
+    they are NGFF; they have no class map.
     """
     roots = sorted((store / "labels").glob(f"*/{ROOT}"))
-    labels = [root.parent.name for root in roots if _is_ngff(root)]
-    layers = [{"type": "image", "name": "picture", "source": f"zarr3://{address}/"}]
-    for name in labels:
-        source = f"zarr3://{address}/labels/{quote(name)}/"
-        layers.append({"type": "segmentation", "name": name, "source": source})
-    for name in labels:
-        if not _is_ngff(store / "labels" / name / "classes" / ROOT):
-            continue
-        source = f"zarr3://{address}/labels/{quote(name)}/classes/"
-        hidden = {"type": "segmentation", "name": f"{name} classes", "visible": False}
-        layers.append({**hidden, "source": source})
-    return {"layers": layers, "layout": "xy"}
+    labels = [root.parent.name for root in roots if _multiscale(root.parent)]
+    layers = [_layer("image", "picture", f"{address}/")]
+    layers += [_layer("segmentation", name, f"{address}/labels/{quote(name)}/") for name in labels]
+    layers += [
+        _layer("segmentation", f"{name} classes", f"{address}/labels/{quote(name)}/classes/", False)
+        for name in labels
+        if _multiscale(store / "labels" / name / "classes")
+    ]
+    return {**_front_view(_multiscale(store)), "layers": layers, "layout": "xy"}
 
 
-def _is_ngff(root: Path) -> bool:
-    """Whether the root file of a store lists the levels of a multiscale image."""
+def _layer(kind: str, name: str, source: str, is_visible: bool = True) -> dict:
+    """One layer; source: address of a store."""
+    return {"type": kind, "name": name, "source": f"zarr3://{source}", "visible": is_visible}
+
+
+def _front_view(multiscale: dict | None) -> dict:
+    """Which axes lie on the screen, and the size of a pixel: x to the right, y down, z through it.
+
+    Without it Neuroglancer takes the order of the array: z to the right and y down, edge-on.
+    """
+    if multiscale is None:
+        return {}
+    steps = multiscale["datasets"][0]["coordinateTransformations"]
+    scale = next(step["scale"] for step in steps if step["type"] == "scale")
+    pixels = {}
+    for axis, size in zip(multiscale["axes"], scale, strict=True):
+        metres = METRES.get(axis.get("unit", ""))
+        pixels[axis["name"]] = [size * metres, "m"] if metres else [size, ""]
+    shown = ("x", "y", "z")
+    return {"dimensions": {name: pixels[name] for name in shown}, "displayDimensions": [*shown]}
+
+
+def _multiscale(folder: Path) -> dict | None:
+    """The levels and axes of the image that lies in a folder; None if it is no NGFF image."""
     try:
-        return bool(json.loads(root.read_bytes())["attributes"]["ome"]["multiscales"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return json.loads((folder / ROOT).read_bytes())["attributes"]["ome"]["multiscales"][0]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]*)-([0-9]*)\s*")
+"""A Range header with one range, of bytes: the first and the last, of which one may be missing."""
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
@@ -58,17 +90,14 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
     another unit). Raises ValueError if nothing of the range is in the file. Source: RFC 9110,
     section 14.
     """
-    unit, _, text = (header or "").partition("=")
-    first, dash, last = text.strip().partition("-")
-    is_known = all(part == "" or (part.isascii() and part.isdigit()) for part in (first, last))
-    if unit.strip() != "bytes" or not dash or not is_known or first == last == "":
+    found = RANGE.fullmatch(header or "")
+    first, last = found.groups() if found else ("", "")
+    if not first and not last:
         return None
-    if first == "":
-        start, stop = max(0, size - int(last)), size
-    else:
-        start, stop = int(first), min(size, int(last) + 1) if last else size
-        if last and int(last) < start:
-            return None
+    if first and last and int(last) < int(first):
+        return None
+    start = int(first) if first else max(0, size - int(last))
+    stop = min(size, int(last) + 1) if first and last else size
     if start >= stop:
         raise ValueError(f"range is {header}; allowed: within {size} bytes")
     return start, stop
@@ -129,8 +158,8 @@ class _Handler(SimpleHTTPRequestHandler):
             return None
         path = Path(self.translate_path(self.path))
         try:
-            if path.name == LAYERS and self._is_served(path.with_name(ROOT)):
-                return self._send_layers(path.parent)
+            if path == self.server.store / LAYERS:
+                return self._send_state()
             if self._is_served(path):
                 return self._send_file(path)
         except (OSError, ValueError):  # a path too long, or with characters that no file has
@@ -142,10 +171,9 @@ class _Handler(SimpleHTTPRequestHandler):
         """Whether it is a file of the store; where a link leads out of it, it is not."""
         return path.resolve().is_relative_to(self.server.store) and path.is_file()
 
-    def _send_layers(self, store: Path) -> BinaryIO:
-        inside = quote(store.relative_to(self.server.store).as_posix())
-        address = f"{self.server.address}/{inside}".removesuffix("/.")
-        content = json.dumps(neuroglancer_layers(store, address)).encode()
+    def _send_state(self) -> BinaryIO:
+        state = neuroglancer_state(self.server.store, self.server.address)
+        content = json.dumps(state).encode()
         self._start(HTTPStatus.OK, len(content))
         return BytesIO(content)
 
@@ -167,8 +195,8 @@ class _Handler(SimpleHTTPRequestHandler):
         self._start(HTTPStatus.PARTIAL_CONTENT, stop - start, content_range)
         return file
 
-    def copyfile(self, source: BinaryIO, outputfile: BinaryIO) -> None:
-        """Send as many bytes as were announced, in pieces."""
+    def copyfile(self, source: "SupportsRead[AnyStr]", outputfile: "SupportsWrite[AnyStr]") -> None:
+        """Send as many bytes as were announced, piece by piece."""
         left = self._length
         while piece := source.read(min(left, PIECE_BYTES)):
             outputfile.write(piece)

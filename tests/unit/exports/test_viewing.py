@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from overtile.errors import InputError
 from overtile.exports import viewing
-from overtile.exports.viewing import byte_range, neuroglancer_layers, serve
+from overtile.exports.viewing import byte_range, neuroglancer_state, serve
 from overtile.ingest.pictures import write_picture
 from overtile.ingest.references import write_reference
 from overtile.readers.raw import RawImage
@@ -189,7 +189,25 @@ def test_one_address_names_picture_and_labels_as_they_are_when_asked(slide, serv
 
 
 def test_a_picture_without_labels_is_one_layer(tmp_path):
-    assert len(neuroglancer_layers(tmp_path, "http://host/s")["layers"]) == 1
+    assert len(neuroglancer_state(tmp_path, "http://host/s")["layers"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("pixel_size_um", "dimensions"),
+    [
+        ((2.0, 0.5, 0.25), {"x": [2.5e-7, "m"], "y": [5e-7, "m"], "z": [2e-6, "m"]}),
+        (None, {"x": [1.0, ""], "y": [1.0, ""], "z": [1.0, ""]}),
+    ],
+)
+def test_a_picture_is_seen_from_the_front(slide, pixel_size_um, dimensions):
+    raw = RawImage(slide / "made.tif", np.ones((2, 1, 4, 5), np.uint8), (0, 1, 2, 3), None)
+    store = slide.with_name("other size.ome.zarr")
+    write_picture(raw, store, "k", pixel_size_um, None)
+    state = neuroglancer_state(store, "http://host/s")
+    # Layout "xy" puts the first displayed axis to the right and the second one down.
+    assert (state["layout"], state["displayDimensions"]) == ("xy", ["x", "y", "z"])
+    assert state["dimensions"] == dimensions
+    assert list(state["dimensions"]) == ["x", "y", "z"]
 
 
 @pytest.mark.parametrize(
@@ -203,16 +221,16 @@ def test_a_picture_without_labels_is_one_layer(tmp_path):
 def test_labels_of_another_program_are_shown_if_they_are_ngff_and_break_nothing(
     slide, root, is_shown
 ):
-    before = neuroglancer_layers(slide, "http://host/s")["layers"]
+    before = neuroglancer_state(slide, "http://host/s")["layers"]
     foreign = slide / "labels" / "by hand"
     foreign.mkdir()
     (foreign / "zarr.json").write_text(json.dumps(root))
     added = [
-        one for one in neuroglancer_layers(slide, "http://host/s")["layers"] if one not in before
+        one for one in neuroglancer_state(slide, "http://host/s")["layers"] if one not in before
     ]
     assert [layer["name"] for layer in added] == ["by hand"] * is_shown
     (foreign / "zarr.json").write_bytes(b"\xff{")
-    assert neuroglancer_layers(slide, "http://host/s")["layers"] == before
+    assert neuroglancer_state(slide, "http://host/s")["layers"] == before
 
 
 def test_a_port_that_is_taken_is_one_line(slide):
