@@ -23,20 +23,23 @@ def build_parser():
 
 def run(args):
     """Serve the store, whose name is part of the address."""
+    import asyncio
     from contextlib import suppress
 
-    from overtile.exports.viewing import LAYERS, serve
+    from overtile.exports.viewing import STATE, serve
     from overtile.stores.store import Store, finished_labels
 
     picture = Store.open(args.store, "picture")
     for store in (picture, *finished_labels(picture).values()):
         for level in range(store.levels):
             store.level(level)  # viewers show lost shards as black
-    with serve(picture.path.resolve(), args.port, args.neuroglancer) as server:
-        print(f"napari --plugin napari-ome-zarr {server.address}")
-        print(f"{args.neuroglancer.rstrip('/')}/#!{server.address}/{LAYERS}", flush=True)
-        with suppress(KeyboardInterrupt):
-            server.serve_forever()
+
+    def say(address):
+        print(f"napari --plugin napari-ome-zarr {address}")
+        print(f"{args.neuroglancer.rstrip('/')}/#!{address}/{STATE}", flush=True)
+
+    with suppress(KeyboardInterrupt):
+        asyncio.run(serve(picture.path, args.port, args.neuroglancer, say))
 
 
 def main(arguments=None):

@@ -1,29 +1,24 @@
 """What viewers need to show a store over HTTP: byte ranges, and one address for all layers.
 
-Shards are read in parts, which Python's own `http.server` does not offer. Neuroglancer does not
-look for labels by itself, but takes the address of a list of layers (google/neuroglancer #869).
+Shards are read in parts, which tornado's handler of static files offers. Neuroglancer does not look
+for labels by itself, but takes the address of a list of layers (google/neuroglancer #869).
 """
 
+import asyncio
 import json
-import re
-from http import HTTPStatus
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from io import BytesIO
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, AnyStr, BinaryIO
 from urllib.parse import quote, urlsplit
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, HTTPError, StaticFileHandler
 
 from overtile.errors import InputError
 from overtile.stores.store import ROOT
 
-if TYPE_CHECKING:
-    from _typeshed import SupportsRead, SupportsWrite
-
-LAYERS = "neuroglancer.json"
+STATE = "neuroglancer.json"
 """Where the store is served, this file seems to lie in it; it is made for each request."""
-
-PIECE_BYTES = 1 << 20
-"""How much of a file is read at a time."""
 
 
 METRES = {"micrometer": 1e-6}
@@ -79,142 +74,90 @@ def _multiscale(folder: Path) -> dict | None:
         return None
 
 
-RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]*)-([0-9]*)\s*")
-"""A Range header with one range, of bytes: the first and the last, of which one may be missing."""
-
-
-def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """First byte and the one after the last that a Range header asks of a file of `size` bytes.
-
-    None for the whole file: without a header, and for one that is not understood (several ranges,
-    another unit). Raises ValueError if nothing of the range is in the file. Source: RFC 9110,
-    section 14.
-    """
-    found = RANGE.fullmatch(header or "")
-    first, last = found.groups() if found else ("", "")
-    if not first and not last:
-        return None
-    if first and last and int(last) < int(first):
-        return None
-    start = int(first) if first else max(0, size - int(last))
-    stop = min(size, int(last) + 1) if first and last else size
-    if start >= stop:
-        raise ValueError(f"range is {header}; allowed: within {size} bytes")
-    return start, stop
-
-
-def serve(store: Path, port: int, viewer: str) -> "StoreServer":
-    """Serve one store, nothing beside it, to this machine alone, once `serve_forever` is called.
+async def serve(store: Path, port: int, viewer: str, started: Callable[[str], None]) -> None:
+    """Serve one store, nothing beside it, to this machine alone, until the task is cancelled.
 
     port: 0 takes a free one. viewer: the address of a viewer, whose pages may read the store; no
-    other page can. Each request is answered as the files are then: results of a model appear when
-    it ends. Raises InputError if the port is taken.
+    other page can. started: is called with the store's address, which ends in its name, as viewers
+    show it. Each request is answered as the files are then: results of a model appear when it ends.
+    Raises InputError if the port is taken.
     """
-    parts = urlsplit(viewer)
     try:
-        return StoreServer(Path(store).resolve(), port, f"{parts.scheme}://{parts.netloc}")
+        (socket,) = bind_sockets(port, "127.0.0.1")
     except (OSError, OverflowError) as error:
         raise InputError(f"--port: {port} cannot be had ({error}); choose another one") from None
+    store, parts = store.resolve(), urlsplit(viewer)
+    hosts = [f"{name}:{socket.getsockname()[1]}" for name in ("127.0.0.1", "localhost")]
+    application = Application(
+        [(r"/(.*)", _Files, {"path": str(store.parent)})],
+        log_function=lambda handler: None,
+        store=store,
+        hosts=hosts,
+        viewer=f"{parts.scheme}://{parts.netloc}",
+    )
+    HTTPServer(application).add_socket(socket)
+    started(f"http://{hosts[0]}/{quote(store.name)}")
+    await asyncio.Event().wait()
 
 
-class StoreServer(ThreadingHTTPServer):
-    """An HTTP server of one store; viewer: the origin that may read it."""
+class _Files(StaticFileHandler):
+    """Files of one store, and its state for Neuroglancer.
 
-    daemon_threads = True
+    Settings of the application: store, its folder; hosts, the server's names; viewer, the origin
+    that may read.
+    """
 
-    def __init__(self, store: Path, port: int, viewer: str):
-        self.store, self.viewer = store, viewer
-        super().__init__(("127.0.0.1", port), _Handler)
+    def set_default_headers(self) -> None:
+        """Headers of all answers, also where a file is not there."""
+        self.set_header("Access-Control-Allow-Origin", self.settings["viewer"])
+        self.set_header("Access-Control-Allow-Headers", "Range")
+        self.set_header("Access-Control-Allow-Private-Network", "true")
+        self.set_header("Access-Control-Expose-Headers", "Content-Range")
+        self.set_header("Cache-Control", "no-cache")
 
-    @property
-    def address(self) -> str:
-        """The address of the store, which ends in its name, as viewers show it."""
-        return f"http://127.0.0.1:{self.server_port}/{quote(self.store.name)}"
-
-    def is_called(self, host: str | None) -> bool:
-        """Whether a request's Host is this machine's.
+    def prepare(self) -> None:
+        """Refuse a request whose Host is not this machine's.
 
         Another name may be one that a page made point here, to read what only viewers may.
         """
-        names = ("127.0.0.1", "localhost")
-        return host in (*names, *(f"{name}:{self.server_port}" for name in names))
+        hosts = self.settings["hosts"]
+        if self.request.host not in (*hosts, "127.0.0.1", "localhost"):
+            raise HTTPError(403)
 
-
-class _Handler(SimpleHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: StoreServer
-
-    def __init__(self, request, client_address, server: StoreServer):
-        super().__init__(request, client_address, server, directory=str(server.store.parent))
-
-    def do_OPTIONS(self) -> None:
+    def options(self, path: str) -> None:
         """Tell a browser that ranges may be asked for."""
-        self._start(HTTPStatus.NO_CONTENT, 0)
+        self.set_status(204)
 
-    def send_head(self) -> BinaryIO | None:
-        """Answer with a file or a part of it; folders are not listed."""
-        if not self.server.is_called(self.headers["Host"]):
-            self._start(HTTPStatus.FORBIDDEN, 0)
-            return None
-        path = Path(self.translate_path(self.path))
+    async def get(self, path: str, include_body: bool = True) -> None:
+        """Answer with the state, or a file or a part of it."""
+        store = self.settings["store"]
+        if path != f"{store.name}/{STATE}":
+            return await super().get(path, include_body)
+        address = f"http://{self.settings['hosts'][0]}/{quote(store.name)}"
+        return await self.finish(neuroglancer_state(store, address))
+
+    @classmethod
+    def get_absolute_path(cls, root: str, path: str) -> str:
+        """Where a file would lie; whether it may be read is seen later."""
+        return str(Path(root, path))
+
+    def validate_absolute_path(self, root: str, absolute_path: str) -> str:
+        """Refuse folders, what is not there, and what does not lie in the store, also by a link."""
+        path = Path(absolute_path)
         try:
-            if path == self.server.store / LAYERS:
-                return self._send_state()
-            if self._is_served(path):
-                return self._send_file(path)
+            if path.resolve().is_relative_to(self.settings["store"]) and path.is_file():
+                return absolute_path
         except (OSError, ValueError):  # a path too long, or with characters that no file has
             pass
-        self._start(HTTPStatus.NOT_FOUND, 0)
-        return None
+        raise HTTPError(404)
 
-    def _is_served(self, path: Path) -> bool:
-        """Whether it is a file of the store; where a link leads out of it, it is not."""
-        return path.resolve().is_relative_to(self.server.store) and path.is_file()
+    def compute_etag(self) -> None:
+        """None: it would be a digest of the whole file."""
 
-    def _send_state(self) -> BinaryIO:
-        state = neuroglancer_state(self.server.store, self.server.address)
-        content = json.dumps(state).encode()
-        self._start(HTTPStatus.OK, len(content))
-        return BytesIO(content)
+    def should_return_304(self) -> bool:
+        """A file may be replaced by one that is older."""
+        return False
 
-    def _send_file(self, path: Path) -> BinaryIO | None:
-        file = open(path, "rb")  # noqa: SIM115  (closed by who sends it)
-        size = path.stat().st_size
-        try:
-            part = byte_range(self.headers["Range"], size)
-        except ValueError:
-            file.close()
-            self._start(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, 0, f"bytes */{size}")
-            return None
-        if part is None:
-            self._start(HTTPStatus.OK, size)
-            return file
-        start, stop = part
-        file.seek(start)
-        content_range = f"bytes {start}-{stop - 1}/{size}"
-        self._start(HTTPStatus.PARTIAL_CONTENT, stop - start, content_range)
-        return file
-
-    def copyfile(self, source: "SupportsRead[AnyStr]", outputfile: "SupportsWrite[AnyStr]") -> None:
-        """Send as many bytes as were announced, piece by piece."""
-        left = self._length
-        while piece := source.read(min(left, PIECE_BYTES)):
-            outputfile.write(piece)
-            left -= len(piece)
-
-    def _start(self, status: HTTPStatus, length: int, content_range: str = "") -> None:
-        self._length = length
-        self.send_response(status)
-        self.send_header("Content-Length", str(length))
-        self.send_header("Accept-Ranges", "bytes")
-        if content_range:
-            self.send_header("Content-Range", content_range)
-        self.send_header("Access-Control-Allow-Origin", self.server.viewer)
-        self.send_header("Access-Control-Allow-Headers", "Range")
-        self.send_header("Access-Control-Allow-Private-Network", "true")
-        self.send_header("Access-Control-Expose-Headers", "Content-Range")
-        self.send_header("Cache-Control", "no-cache")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing of single requests."""
+    def write_error(self, status_code: int, **_: object) -> None:
+        """Say no more than the status."""
+        self.finish()
