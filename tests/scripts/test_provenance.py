@@ -67,7 +67,7 @@ def test_versions_are_those_of_all_libraries_that_steps_import_but_for_some():
 
 NO_PART = {
     *("matplotlib", "jinja2", "markupsafe", "rocrate", "yaml", "ome_zarr_models"),
-    *("distributed", "dask_jobqueue", "tornado", "tqdm", "psutil"),
+    *("distributed", "dask_jobqueue", "tornado", "tqdm", "pynvml"),
 }
 """Modules that draw, write text or distribute work: no pixel and no number comes from them."""
 

@@ -112,7 +112,8 @@ def prepare_torch(device: str, threads: int) -> None:
         keep_freed_memory()
     # As use_deterministic_algorithms(True), which imports torch's compiler: two seconds more.
     torch.set_deterministic_debug_mode("error")
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    # torch's types lack this setting.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if device == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False

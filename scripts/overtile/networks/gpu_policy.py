@@ -1,14 +1,15 @@
 """Whether a network may run on a GPU, and whether it may run without: a table, no surprises."""
 
 import os
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from overtile.errors import InputError
 
-MEND = (
+KERNEL_LIST = Path("/proc/driver/nvidia/gpus")
+"""A folder for each GPU that NVIDIA's kernel module drives."""
+
+INSTALL_CUDA = (
     "install torch's CUDA build (with conda: envs/gpu.yaml, and CONDA_OVERRIDE_CUDA=12.9 set where "
     "the machine that makes it has no GPU), or ask for cpu"
 )
@@ -97,7 +98,7 @@ def _reason_for_none(status: GpuStatus) -> str:
     if status.cuda is None:
         return (
             f"torch {status.torch} is a build without CUDA, as comes about when the environment is "
-            f"made on a login node; {MEND}"
+            f"made on a login node; {INSTALL_CUDA}"
         )
     seen = f"torch {status.torch} (CUDA {status.cuda}) sees none"
     if status.is_hidden:
@@ -108,25 +109,33 @@ def _reason_for_none(status: GpuStatus) -> str:
             "none; ask SLURM for one (--gpus=1), or name one (0), or ask for cpu"
         )
     if status.visible is not None:
-        return f"{seen} with CUDA_VISIBLE_DEVICES={status.visible!r}; mend it, or ask for cpu"
+        return (
+            f"{seen} with CUDA_VISIBLE_DEVICES={status.visible!r}; name a GPU that nvidia-smi "
+            "lists, or ask for cpu"
+        )
     if status.has_gpu:
         return f"{seen}; the driver may be too old for this CUDA (nvidia-smi), or ask for cpu"
     return f"{seen} on this machine; run it where nvidia-smi lists one, or ask for cpu"
 
 
 def has_nvidia_gpu() -> bool:
-    """Whether the machine has an NVIDIA GPU, by its driver and not by torch."""
-    signs = (Path("/proc/driver/nvidia/gpus").glob("*"), Path("/dev").glob("nvidia[0-9]*"))
-    return any(map(any, signs)) or nvidia_smi_lists_one()
+    """Whether the machine has an NVIDIA GPU, by its driver and not by torch.
+
+    The kernel also lists GPUs that this job may not use. NVIDIA's library knows those that Windows
+    shares with its Linux, of which the kernel has no list.
+    """
+    return any(KERNEL_LIST.glob("*")) or _count_by_nvml() > 0
 
 
-def nvidia_smi_lists_one() -> bool:
-    """Whether NVIDIA's program, if installed, finds a GPU: under Windows' Linux the only sign."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return False
+def _count_by_nvml() -> int:
+    """How many GPUs NVIDIA's library lists; 0 where it is missing or finds no driver."""
+    import pynvml
+
     try:
-        listed = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=20).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return "GPU " in listed
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return 0
+    try:
+        return pynvml.nvmlDeviceGetCount()
+    finally:
+        pynvml.nvmlShutdown()

@@ -4,7 +4,6 @@ Each GPU has a file, and who uses the GPU holds a lock on it. The system frees t
 process ends, however it ends.
 """
 
-import fcntl
 import os
 import sys
 import time
@@ -13,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from overtile.errors import InputError
-from overtile.stores.files import open_own
+from overtile.stores.folder_lock import try_lock
 
 FOLDER = "OVERTILE_GPU_LOCKS"
 """Environment variable with another folder for the files."""
@@ -80,12 +79,8 @@ def _lock_folder() -> Path:
 
 def _try_to_lock(folder: Path, name: str) -> bool:
     """Lock a GPU's file if nobody has, and write into it who has it now."""
-    # Closed on exec (PEP 446), so that no program started from here keeps the GPU.
-    file = open_own(_lock_file(folder, name), 0o600)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
+    file = try_lock(_lock_file(folder, name), 0o600)
+    if file is None:
         return False
     _held[name] = file
     # Only a note for who waits: on a full disk the lock holds without it.

@@ -31,6 +31,22 @@ class StillRunning(InputError):
     exit_code = EXIT_STILL_RUNNING
 
 
+def try_lock(path: Path, mode: int = 0o666) -> int | None:
+    """Lock a file, which is made if need be; return its descriptor, None if another process has it.
+
+    mode: permissions of a new file. The lock ends with the last process that has the descriptor,
+    however it ends. Programs that a process starts have it only if it is passed to them (PEP 446).
+    Raises InputError for a link.
+    """
+    file = open_own(path, mode)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return None
+    return file
+
+
 @dataclass(frozen=True)
 class Held:
     """A lock that this process holds.
@@ -70,11 +86,10 @@ def hold_folder(path: Path) -> Iterator[Held]:
     Raises StillRunning if another process holds it, with who that is and since when.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(open_own(path), "r+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StillRunning(f"{path}: {_holder(file)}; nothing to do but wait") from None
+    lock = try_lock(path)
+    if lock is None:
+        raise StillRunning(f"{path}: {_holder(path)}; nothing to do but wait")
+    with open(lock, "r+", encoding="utf-8") as file:
         yield Held(file, was_killed=bool(file.read()))
 
 
@@ -82,11 +97,10 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
 
 
-def _holder(file: TextIO) -> str:
+def _holder(path: Path) -> str:
     """Who has the lock, for people; its file may be empty for a moment."""
-    file.seek(0)
     try:
-        who = json.loads(file.read())
+        who = json.loads(path.read_text(encoding="utf-8"))
         return (
             f"a run is still going on, since {who['since']}, process {who['process']} on "
             f"{who['host']}"

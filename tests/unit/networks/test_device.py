@@ -4,6 +4,7 @@ import runpy
 from dataclasses import replace
 from pathlib import Path
 
+import pynvml
 import pytest
 import torch
 import yaml
@@ -12,7 +13,7 @@ from overtile.errors import InputError
 from overtile.networks import device as module
 from overtile.networks import gpu_policy
 from overtile.networks.device import WORKER, Device, choose_device, say_device
-from overtile.networks.gpu_policy import GpuStatus, gpu_status, nvidia_smi_lists_one, resolve
+from overtile.networks.gpu_policy import GpuStatus, gpu_status, resolve
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -51,7 +52,7 @@ def test_what_is_asked_for_and_seen_says_where_to_run(asked, seen, found):
         ("cuda", CUDA_BUILD, ["sees none on this machine", "nvidia-smi"]),
         ("cuda", OLD_DRIVER, ["CUDA 12.9", "driver may be too old", "nvidia-smi"]),
         ("cuda", replace(OLD_DRIVER, visible=""), ["CUDA_VISIBLE_DEVICES=''", "unset it"]),
-        ("cuda", replace(OLD_DRIVER, visible="7"), ["CUDA_VISIBLE_DEVICES='7'", "mend it"]),
+        ("cuda", replace(OLD_DRIVER, visible="7"), ["CUDA_VISIBLE_DEVICES='7'", "nvidia-smi"]),
         ("auto", LOGIN_NODE_BUILD, ["this machine has an NVIDIA GPU", "login node"]),
         ("auto", OLD_DRIVER, ["this machine has an NVIDIA GPU", "driver may be too old"]),
         ("auto", replace(OLD_DRIVER, visible="7"), ["this machine has", "='7'"]),
@@ -63,8 +64,8 @@ def test_what_is_asked_for_and_seen_says_where_to_run(asked, seen, found):
         ("auto", replace(LAPTOP, is_given=True), ["SLURM gave this job a GPU", "login node"]),
         ("auto", replace(CUDA_BUILD, visible="0", is_given=True), ["SLURM gave", "='0'"]),
         ("auto", replace(LAPTOP, visible="0"), ["CUDA_VISIBLE_DEVICES='0' names", "login node"]),
-        ("auto", replace(CUDA_BUILD, visible="GPU-1"), ["='GPU-1' names", "mend it"]),
-        ("auto", replace(CUDA_BUILD, visible="MIG-1,x"), ["='MIG-1,x' names", "mend it"]),
+        ("auto", replace(CUDA_BUILD, visible="GPU-1"), ["='GPU-1' names", "nvidia-smi"]),
+        ("auto", replace(CUDA_BUILD, visible="MIG-1,x"), ["='MIG-1,x' names", "nvidia-smi"]),
     ],
 )
 def test_a_gpu_that_torch_cannot_use_is_an_error_that_names_cause_and_cure(asked, seen, words):
@@ -190,16 +191,32 @@ def test_a_device_travels_to_workers_as_it_is():
 
 
 @pytest.mark.parametrize(
-    ("said", "found"),
-    [("No devices were found", False), ("GPU 0: NVIDIA H100 (UUID: GPU-1)", True), (None, False)],
+    ("kernel_lists", "nvml_counts", "found"),
+    [
+        (["0000:01:00.0"], None, True),  # a job that may use no GPU, or a container without driver
+        ([], 1, True),  # Windows' Linux
+        ([], 0, False),
+        ([], None, False),
+    ],
 )
-def test_nvidia_smi_is_believed_only_if_it_lists_a_gpu(said, found, tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    if said:
-        program = tmp_path / "nvidia-smi"
-        program.write_text(f"#!/bin/sh\necho '{said}'\n")
-        program.chmod(0o755)
-    assert nvidia_smi_lists_one() == found
+def test_a_gpu_is_there_if_the_kernel_or_nvidias_library_lists_one(
+    kernel_lists, nvml_counts, found, tmp_path, monkeypatch
+):
+    for name in kernel_lists:
+        (tmp_path / name).mkdir()
+    running = []
+
+    def init():
+        if nvml_counts is None:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+        running.append("nvml")
+
+    monkeypatch.setattr(gpu_policy, "KERNEL_LIST", tmp_path)
+    monkeypatch.setattr(pynvml, "nvmlInit", init)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: nvml_counts if running else None)
+    monkeypatch.setattr(pynvml, "nvmlShutdown", running.pop)
+    assert gpu_policy.has_nvidia_gpu() == found
+    assert not running
 
 
 @pytest.mark.parametrize("step", ["predict", "train"])
