@@ -41,10 +41,15 @@ def run_on_slurm(name: str, **resources: int) -> SimpleNamespace:
     """What a run knows of itself: its jobs' name and how many may run at once."""
     return SimpleNamespace(
         executor_plugin=SimpleNamespace(name="slurm"),
-        scheduler=SimpleNamespace(_executor=SimpleNamespace(run_uuid=name)),
+        scheduler=SimpleNamespace(get_executor=executors(name)),
         global_resources=resources or {"abreast": 1},
         resource_scopes=ResourceScopes(abreast="local"),
     )
+
+
+def executors(name: str):
+    """Snakemake's: those of local jobs have no name."""
+    return lambda job: SimpleNamespace(**{} if job.is_local else {"run_uuid": name})
 
 
 def program(path: Path, text: str) -> None:

@@ -10,56 +10,12 @@ if config["device"] == "cpu":
     SMALL_GB["predict"] = 0.002
 
 
-def store_step(log, root):
-    """Log, record and result of a step that makes a store."""
-    return log, beside(root, "effort.json"), root
-
-
-# Of each stage's steps: the log that one begins, the record of how it went, and what it makes.
+# The rules of each stage. On a cluster the jobs of a stage share one.
 STAGES = {
-    "ingest": [
-        store_step("logs/ingest_image/{slide}.log", picture("{slide}")),
-        store_step("logs/ingest_labels/{slide}.log", reference("{slide}")),
-        *(
-            store_step(
-                f"logs/separate_labels/{kind}/{{slide}}.log",
-                f"results/targets/{kind}/{{slide}}.ome.zarr/zarr.json",
-            )
-            for kind in {
-                f"{m['ndim']}d_{m['separate_px']}px"
-                for m in MODELS.values()
-                if m["separate_px"]
-            }
-        ),
-    ],
-    "weigh": [
-        store_step(
-            "logs/weigh_borders/{model}/{slide}.log",
-            "results/weights/{model}/{slide}.zarr/zarr.json",
-        ),
-    ],
-    "predict": [
-        store_step(
-            "logs/predict_probabilities/{model}/{slide}.log",
-            "results/probabilities/{model}/{slide}.ome.zarr/zarr.json",
-        ),
-    ],
-    "measure": [
-        store_step(
-            "logs/segment_objects/{model}/{slide}.log",
-            "results/slides/{slide}.ome.zarr/labels/{model}/zarr.json",
-        ),
-        (
-            "logs/evaluate_slide/{model}/{slide}.log",
-            "results/runs/evaluate_slide/{model}/{slide}.json",
-            "results/scores/{model}/{slide}.json",
-        ),
-    ],
-}
-
-STAGES = {
-    stage: [tuple(map(PLACE, step)) for step in steps]
-    for stage, steps in STAGES.items()
+    "ingest": ["ingest_image", "ingest_labels", "separate_labels"],
+    "weigh": ["weigh_borders"],
+    "predict": ["predict_probabilities"],
+    "measure": ["segment_objects", "evaluate_slide"],
 }
 
 
@@ -96,11 +52,23 @@ def batch(stage):
 
 def was_left(stage, names):
     """Whether one of a slide's steps in a stage has begun, and has not come to its end."""
-    for step in STAGES[stage]:
-        log, record, result = (path.format(**names) for path in step)
+    for log, record, result in steps(stage, names):
         if not os.path.exists(result) and has_text(log) and not has_ended(record, log):
             return True
     return False
+
+
+def steps(stage, names):
+    """Of each of a slide's steps in a stage: its log, the record of how it went, and its result."""
+    found = set()
+    for step in [getattr(rules, name) for name in STAGES[stage] if rules.has(name)]:
+        log, result = str(step.log[0]), str(step.output[0])
+        record = str(step.log.get("run", beside(result, "effort.json")))
+        # Labels to learn are made for the ndim and separate_px of each model.
+        for model in MODELS.values():
+            values = {**names, **model}
+            found.add(tuple(path.format(**values) for path in (log, record, result)))
+    return found
 
 
 def has_text(log):

@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
@@ -23,6 +24,10 @@ SECONDS_TO_KEEP = 30 * 24 * 3600
 """How long the file of a run that has ended stays: longer than its jobs could."""
 
 
+SUBMITTED = SimpleNamespace(is_local=False)
+"""Stands for any job that goes to SLURM."""
+
+
 def begin(workflow) -> None:
     """Cancel what killed runs have left in SLURM's queue for this folder, and wait for its end.
 
@@ -32,30 +37,43 @@ def begin(workflow) -> None:
     """
     if workflow.executor_plugin.name != "slurm":
         return
-    if "abreast" not in workflow.global_resources or not workflow.resource_scopes.is_local(
-        "abreast"
-    ):
+    check_limits(workflow)
+    ask_age_once()
+    # The plugin makes the name of this run's jobs before onstart.
+    run = open_run(RUNS / workflow.scheduler.get_executor(SUBMITTED).run_uuid)
+    try:
+        fcntl.flock(run, fcntl.LOCK_EX)
+        end_jobs(Path.cwd())
+    except OSError as error:
+        say(f"jobs in SLURM's queue are left alone: {RUNS} cannot be locked: {error.strerror}")
+
+
+def check_limits(workflow) -> None:
+    """Raise WorkflowError if a group's members would run at the same time."""
+    is_limited = "abreast" in workflow.global_resources
+    if not is_limited or not workflow.resource_scopes.is_local("abreast"):
         raise WorkflowError(
             "resources: abreast=1 of scope local is missing, so that a job shared by 50 slides "
             "would ask for the memory of all of them at once; take workflow/profiles/slurm, and "
             "where --resources or --set-resource-scopes replace what it says, "
             "write --resources abreast=1 gpu=1 and --set-resource-scopes abreast=local"
         )
-    ask_age_once()
-    # Jobs have this name; the plugin makes it before onstart. Never closed: the kernel lets go when
-    # this process ends, however it ends. Programs that it starts do not inherit it (PEP 446), or
-    # one that outlives it would seem to be a run.
-    path = RUNS / workflow.scheduler._executor.run_uuid
+
+
+def open_run(path: Path) -> int:
+    """Open the file of this run; return its descriptor, which is never closed.
+
+    So the kernel frees its lock when this process ends, however it ends. Programs that it starts do
+    not inherit it (PEP 446), or one that outlives it would seem to be a run.
+    """
     try:
-        RUNS.mkdir(parents=True, exist_ok=True)
-        run = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
     except OSError as error:
-        raise WorkflowError(f"{path}: {error.strerror}; mend that, and run again") from None
-    try:
-        fcntl.flock(run, fcntl.LOCK_EX)
-        end_jobs(Path.cwd())
-    except OSError as error:
-        say(f"jobs in SLURM's queue are left alone: {RUNS} cannot be locked: {error.strerror}")
+        raise WorkflowError(
+            f"{path}: cannot be opened ({error.strerror}); remove it or free its disk, then run "
+            "again"
+        ) from None
 
 
 def ask_age_once() -> None:
@@ -69,7 +87,7 @@ def ask_age_once() -> None:
     seconds = plugin.get_min_job_age()
     if seconds is None:
         raise WorkflowError(
-            "scontrol show config does not say MinJobAge, so that jobs could be lost from sight; "
+            "scontrol show config does not say MinJobAge, so that jobs could be lost; "
             "run again when SLURM answers"
         )
     plugin.get_min_job_age = lambda: seconds
