@@ -23,16 +23,14 @@ DESCRIBED = ("script", "command", "code", "started", "versions")
 
 @dataclass
 class StepRun:
-    """A run of a step. folder: where it is to be noted, or None. describe: gives its entry."""
+    """A run of a step. folder: where it is noted, or None. describe: gives its entry.
+
+    begun: the entry as it was noted when the run began to write.
+    """
 
     folder: Path | None
     describe: Callable[[], dict]
     begun: dict | None = None
-
-    def concerns(self, folder: Path) -> bool:
-        """Whether a folder is the run's own or lies inside it."""
-        own = self.folder
-        return own is not None and folder.resolve().is_relative_to(own.resolve())
 
 
 _STEP_RUN: ContextVar[StepRun | None] = ContextVar("step run", default=None)
@@ -49,7 +47,7 @@ def running_step(step_run: StepRun) -> Iterator[None]:
 
 
 def log_start(folder: Path, key: str, is_fresh: bool, code: str | None = None) -> None:
-    """Note the run at work, before the first pixel is written.
+    """Note the step that runs, before the first pixel is written.
 
     folder: what is written, the run's folder or a store inside it; of several, the first counts.
     key: digest of inputs, settings and code. is_fresh: nothing of earlier runs is taken up, so that
@@ -57,17 +55,18 @@ def log_start(folder: Path, key: str, is_fresh: bool, code: str | None = None) -
     with what is chosen by name, where the step's own does not tell.
     """
     step_run = _STEP_RUN.get()
-    if step_run is None or not step_run.concerns(folder):
+    own = step_run.folder if step_run else None
+    if step_run is None or own is None or not folder.resolve().is_relative_to(own.resolve()):
         if is_fresh:
             (folder / RUN_LOG).unlink(missing_ok=True)
         return
     if step_run.begun is not None:
         return
-    known = {} if is_fresh else read_run_log(step_run.folder)
+    known = {} if is_fresh else read_run_log(own)
     earlier = [run for run in known.get("runs", []) if run.get("key") == key]
     chosen = {} if code is None else {"code": code}
     step_run.begun = {**step_run.describe(), **chosen, "key": key}
-    write_json(step_run.folder / RUN_LOG, {**known, "runs": [*earlier, step_run.begun]})
+    write_json(own / RUN_LOG, {**known, "runs": [*earlier, step_run.begun]})
 
 
 def add_to_run_log(folder: Path, **facts: object) -> None:
@@ -81,7 +80,7 @@ def read_run_log(folder: Path) -> dict:
     runs: a list of mappings; seconds: a number, 0 or above; device, precision and torch: texts;
     threads: a whole number. What is damaged or of another type counts as not known.
     """
-    known: object = {}
+    known: dict = {}
     with suppress(InputError, RecursionError):
         known = read_json(folder / RUN_LOG)
     if not isinstance(known, dict):
@@ -92,14 +91,14 @@ def read_run_log(folder: Path) -> dict:
     seconds = known.get("seconds", 0.0)
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < inf:
         del known["seconds"]
-    types = {"device": str, "precision": str, "torch": str, "threads": int}
+    types: dict[str, type] = {"device": str, "precision": str, "torch": str, "threads": int}
     odd = [name for name, kind in types.items() if not isinstance(known.get(name, kind()), kind)]
     return {name: value for name, value in known.items() if name not in odd}
 
 
 def read_record(path: Path) -> dict:
     """The record of a run in a file of its own; raise InputError, one line, if it is damaged."""
-    run: object = None
+    run: dict = {}
     with suppress(InputError):
         run = read_json(path)
     if not _is_run(run) or not set(DESCRIBED) <= set(run):
