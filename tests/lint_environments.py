@@ -29,6 +29,7 @@ CONDA_NAMES = {
     "PIL": "pillow",
     "dask": "dask-core",
     "matplotlib": "matplotlib-base",
+    "pynvml": "nvidia-ml-py",
     "skimage": "scikit-image",
     "torch": "pytorch",
     "yaml": "pyyaml",

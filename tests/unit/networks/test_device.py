@@ -211,10 +211,11 @@ def test_a_gpu_is_there_if_the_kernel_or_nvidias_library_lists_one(
             raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
         running.append("nvml")
 
+    nvml = {"nvmlInit": init, "nvmlShutdown": running.pop}
+    nvml["nvmlDeviceGetCount"] = lambda: nvml_counts if running else None
+    for name, function in nvml.items():
+        monkeypatch.setattr(pynvml, name, function)
     monkeypatch.setattr(gpu_policy, "KERNEL_LIST", tmp_path)
-    monkeypatch.setattr(pynvml, "nvmlInit", init)
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: nvml_counts if running else None)
-    monkeypatch.setattr(pynvml, "nvmlShutdown", running.pop)
     assert gpu_policy.has_nvidia_gpu() == found
     assert not running
 
