@@ -57,8 +57,8 @@ def run(args):
                 copyfile(source, temporary)
     results = list(walk_results(args.results, slides, args.models, read_runs))
     crate = Crate(args.title, args.licence, newest_inputs(results))
-    for made in results:
-        crate.add(made)
+    for result in results:
+        crate.add(result)
     given = [
         (path.resolve().relative_to(home).as_posix(), name, digest_file(path))
         for path, name in (

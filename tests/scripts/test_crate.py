@@ -9,7 +9,7 @@ import pytest
 
 from overtile.ingest.catalogue import Slide
 from overtile.provenance import read_runs
-from overtile.reporting.crate import Crate, Made
+from overtile.reporting.crate import Crate, Result
 from overtile.reporting.provenance_graph import newest_inputs, walk_results
 from overtile.stores.digest import sealed
 from overtile.stores.store import Store
@@ -226,10 +226,10 @@ def test_a_run_that_was_killed_has_failed_and_all_that_is_wrong_is_that_its_end_
 
 
 def test_a_raw_file_saved_anew_has_each_digest_that_a_run_has_read():
-    def read(path: str, started: str, digest: str) -> Made:
+    def read(path: str, started: str, digest: str) -> Result:
         run = {"script": "ingest.py", "code": "0", "command": "", "versions": {}}
         run |= {"started": started, "ended": started, "inputs": {"/raw.tif": digest}}
-        return Made(path, path, path, [run])
+        return Result(path, path, path, [run])
 
     results = [read("new/", "2026-02", "b"), read("old/", "2026-01", "a"), read("x/", "2025", "a")]
     crate = Crate("Title", "none", newest_inputs(results))

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from rocrate.model import ComputerLanguage, ContextEntity, Dataset, File
+from rocrate.model import (
+    ComputationalWorkflow,
+    ComputerLanguage,
+    ContextEntity,
+    Dataset,
+    File,
+)
 from rocrate.model.entity import Entity
 from rocrate.rocrate import ROCrate
 
@@ -41,7 +47,7 @@ UNFINISHED = "Killed, or ended by an error; what it had finished is part of the 
 
 
 @dataclass(frozen=True)
-class Made:
+class Result:
     """One result and the runs that made it.
 
     path: relative to the result folder, with a slash at its end for a folder. name: for people.
@@ -61,7 +67,8 @@ class Made:
 class Crate:
     """Collects results and runs; `to_json` gives the metadata. Same results, same bytes.
 
-    newest: by path, the digest of each raw file when it was last read (`made.newest_inputs`).
+    newest: by path, the digest of each raw file when it was last read
+    (`provenance_graph.newest_inputs`).
     """
 
     def __init__(self, title: str, licence: str, newest: dict[str, str]):
@@ -86,21 +93,22 @@ class Crate:
         self._seen: dict[str, Entity] = {}
         self._tools: dict[str, Entity] = {}
 
-    def add(self, made: Made) -> None:
+    def add(self, result: Result) -> None:
         """Add a result, what else its runs wrote, and an action for each of these runs.
 
-        `made.parts` must have been added before; those that were not are left out.
+        `result.parts` must have been added before; those that were not are left out.
         """
-        own = self._data(made.path, made.name, made.digest)
-        also = [(digest, self._data(path, name, digest)) for path, name, digest in made.also]
+        own = self._data(result.path, result.name, result.digest)
+        also = [(digest, self._data(path, name, digest)) for path, name, digest in result.also]
+        objects = [self._seen[part] for part in result.parts if part in self._seen]
         credited: dict[str, Entity] = {}
-        for number, run in enumerate(made.runs):
-            objects = [self._seen[part] for part in made.parts if part in self._seen]
+        for number, run in enumerate(result.runs):
             raw = [self._raw_file(path, sha) for path, sha in run.get("inputs", {}).items()]
-            written = run.get("also", [])
-            result = [own, *(entity for digest, entity in also if digest in written)]
-            self._add_action(f"#run-{made.path}-{number}", made.name, run, objects + raw, result)
-            credited |= {entity.id: entity for entity in result}
+            known = run.get("also", [])
+            written = [own, *(entity for digest, entity in also if digest in known)]
+            identifier = f"#run-{result.path}-{number}"
+            self._add_action(identifier, result.name, run, objects + raw, written)
+            credited |= {entity.id: entity for entity in written}
         self._results += credited.values()
 
     def add_workflow(
@@ -111,42 +119,31 @@ class Crate:
         snakefile: its path in the result folder. version: digest of its rules. inputs: settings
         and sheet, as (path, name, digest). engine: version of Snakemake.
         """
-        language = self._crate.add(
-            ComputerLanguage(
-                self._crate,
-                SNAKEMAKE,
-                {
-                    "name": "Snakemake",
-                    "url": {"@id": "https://snakemake.readthedocs.io"},
-                    "version": engine,
-                },
-            )
+        url = {"@id": "https://snakemake.readthedocs.io"}
+        known = {"name": "Snakemake", "url": url, "version": engine}
+        language = self._crate.add(ComputerLanguage(self._crate, SNAKEMAKE, known))
+        known = {
+            "name": "overtile",
+            "programmingLanguage": language,
+            "version": version,
+            "encodingFormat": "text/x-python",
+            "conformsTo": {"@id": BIOSCHEMAS},
+        }
+        workflow = self._crate.add(
+            ComputationalWorkflow(self._crate, dest_path=snakefile, properties=known)
         )
-        workflow = self._crate.add(File(self._crate, dest_path=snakefile))
-        types = ["File", "SoftwareSourceCode", "ComputationalWorkflow"]
-        workflow._jsonld["@type"] = types
-        workflow["name"] = "overtile"
-        workflow["programmingLanguage"] = language
-        workflow["version"] = version
-        workflow["encodingFormat"] = "text/x-python"
-        workflow["conformsTo"] = {"@id": BIOSCHEMAS}
         self._root["mainEntity"] = workflow
         objects = [self._data(*given) for given in inputs] + list(self._raw.values())
         started, ended = self._span
-        action = self._crate.add_action(
-            workflow,
-            "#workflow-run",
-            _plain(objects),
-            _plain(self._results),
-            {
-                "name": "All runs that led to these results",
-                "description": "From the first step's start to the last one's end; the workflow "
-                "computes what is new each time it is run",
-                "startTime": started,
-                "endTime": ended,
-            },
-        )
-        self._actions.insert(0, action)
+        run = {
+            "name": "All runs that led to these results",
+            "description": "From the first step's start to the last one's end; the workflow "
+            "computes what is new each time it is run",
+            "startTime": started,
+            "endTime": ended,
+        }
+        parts = (_plain(objects), _plain(self._results))
+        self._actions.insert(0, self._crate.add_action(workflow, "#workflow-run", *parts, run))
 
     def to_json(self) -> dict:
         """The metadata, JSON-LD."""

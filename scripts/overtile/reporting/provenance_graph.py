@@ -1,13 +1,14 @@
 """What lies in a result folder, step by step, with the runs that made it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from overtile.ingest.catalogue import Slide
 from overtile.planning.plan import Plan
 from overtile.planning.reading import read_plan
-from overtile.reporting.crate import Made
+from overtile.reporting.crate import Result
 from overtile.reporting.left_out import why_left_out
 from overtile.reporting.score_files import read_score
 from overtile.stores.digest import digest_file
@@ -22,7 +23,7 @@ EXPORTS = {"geojson": "export_outlines", "tif": "export_tiff"}
 
 def walk_results(
     results: Path, slides: Sequence[Slide], models: Sequence[str], runs_of: Runs
-) -> Iterator[Made]:
+) -> Iterator[Result]:
     """All finished results of some slides and models, each after what it was made from.
 
     results: the folder. slides: of the sheet; scores that do not count are left out. runs_of: gives
@@ -40,9 +41,9 @@ def walk_results(
     yield from walk.report(models)
 
 
-def newest_inputs(results: Iterable[Made]) -> dict[str, str]:
+def newest_inputs(results: Iterable[Result]) -> dict[str, str]:
     """Digest by path of each file outside the results, as the run that began last has read it."""
-    runs = [run for made in results for run in made.runs]
+    runs = [run for result in results for run in result.runs]
     ordered = sorted(runs, key=lambda run: run["started"])
     return {path: digest for run in ordered for path, digest in run.get("inputs", {}).items()}
 
@@ -71,50 +72,56 @@ class _Walk:
         self._slides = [slide.name for slide in slides]
         self._plan = cache(self._read_plan)
 
-    def slide(self, slide: str) -> Iterator[Made]:
+    def slide(self, slide: str) -> Iterator[Result]:
         """Picture, reference labels, and what is to be learnt of them."""
-        yield from self._store(_picture(slide), f"slide {slide}")
-        yield from self._store(_labels(slide), f"reference labels of {slide}", [_picture(slide)])
+        picture, labels = _picture(slide), _labels(slide)
+        yield from self._result(picture, f"slide {slide}", last=ROOT)
+        yield from self._result(labels, f"reference labels of {slide}", [picture], last=ROOT)
         for path in self._separated(slide):
-            yield from self._store(path, f"labels to learn of {slide}", [_labels(slide)])
+            yield from self._result(path, f"labels to learn of {slide}", [labels], last=ROOT)
 
-    def model(self, model: str) -> Iterator[Made]:
+    def model(self, model: str) -> Iterator[Result]:
         """Plan, weight maps, folds and package of a model; of one taken over, plan and package."""
         plan = f"models/{model}/plan.yaml"
         if self._is_adopted(model):
             yield from self._package(model, also=[(plan, f"plan of {model}")])
             return
         learnt, folds = self._learnt(model), self._folds(model)
-        slides = [_picture(slide) for slide in learnt]
         targets = {slide: self._target(slide, digest) for slide, digest in learnt.items()}
-        parts = [*slides, *(path for found in targets.values() for path in found)]
-        yield from self._file(plan, f"plan of {model}", f"plan_training/{model}", parts)
-        for slide, target in targets.items():
-            path, name = _weights(model, slide), f"weights of {slide} for {model}"
-            yield from self._store(path, name, [plan, *target])
-        maps = [_weights(model, slide) for slide in learnt]
+        parts = [*map(_picture, learnt), *(path for found in targets.values() for path in found)]
+        record = f"plan_training/{model}"
+        yield from self._result(plan, f"plan of {model}", parts, record=record)
+        maps = {slide: _weights(model, slide) for slide in learnt}
+        for slide, path in maps.items():
+            read = [plan, *targets[slide]]
+            yield from self._result(path, f"weights of {slide} for {model}", read, last=ROOT)
+        read = [plan, *parts, *maps.values()]
         for path in folds:
-            yield from self._fold(path, f"{Path(path).name} of {model}", [plan, *parts, *maps])
+            name = f"{Path(path).name} of {model}"
+            yield from self._result(path, name, read, last="fold.json")
         yield from self._package(model, [plan, *folds])
 
-    def segmentation(self, model: str, sheet_slide: Slide) -> Iterator[Made]:
+    def segmentation(self, model: str, sheet_slide: Slide) -> Iterator[Result]:
         """Probabilities, masks, objects, scores and exports of one slide by one model."""
         slide = sheet_slide.name
         what, labels = f"{slide} by {model}", _labels(slide, model)
         probabilities = f"probabilities/{model}/{slide}.ome.zarr/"
         read = [_picture(slide), f"models/{model}/package/"]
-        yield from self._store(probabilities, f"probabilities of {what}", read)
+        yield from self._result(probabilities, f"probabilities of {what}", read, last=ROOT)
         table = (f"objects/{model}/{slide}.parquet", f"objects of the segmentation of {what}")
-        yield from self._store(labels, f"segmentation of {what}", [probabilities], also=[table])
-        record = f"evaluate_slide/{model}/{slide}"
-        read = [labels, _labels(slide)]
+        name = f"segmentation of {what}"
+        yield from self._result(labels, name, [probabilities], [table], last=ROOT)
         if self._score_counts(model, sheet_slide):
-            yield from self._file(_scores(model, slide), f"scores of {what}", record, read)
+            read, record = [labels, _labels(slide)], f"evaluate_slide/{model}/{slide}"
+            yield from self._result(_scores(model, slide), f"scores of {what}", read, record=record)
         for ending, rule in EXPORTS.items():
             path, record = f"exports/{model}/{slide}.{ending}", f"{rule}/{model}/{slide}"
-            yield from self._file(path, f"export of {what}", record, [labels], of=labels)
+            for export in self._result(path, f"export of {what}", [labels], record=record):
+                # Made when asked for only: it may be older than the labels.
+                runs = [run for run in export.runs if run.get("read") == self._digest(labels)]
+                yield replace(export, runs=runs)
 
-    def report(self, models: Sequence[str]) -> Iterator[Made]:
+    def report(self, models: Sequence[str]) -> Iterator[Result]:
         """The report and its table, made from what they show."""
         read = [path for slide in self._slides for path in (_picture(slide), _labels(slide))]
         for model in models:
@@ -125,29 +132,29 @@ class _Walk:
         if not any(map(self._is_adopted, models)):
             read += [path for model in models for path in self._figure(model)]
         table = ("scores.tsv", "table of the report")
-        yield from self._file("report.html", "report", "write_report", read, also=[table])
+        yield from self._result("report.html", "report", read, [table], record="write_report")
 
-    def _store(self, path: str, name: str, parts=(), also=()) -> Iterator[Made]:
-        """A store, if it is finished. also: (path, name) of files that the same step wrote."""
-        folder = self._results / path
-        if (folder / ROOT).is_file():
-            digest, runs = Store.open(folder).digest, self._runs_of(folder)
-            yield Made(path, name, digest, runs, parts, self._others(also))
+    def _result(
+        self, path: str, name: str, parts=(), also=(), record: str | None = None, last: str = ""
+    ) -> Iterator[Result]:
+        """A result, if it is finished.
 
-    def _file(
-        self, path: str, name: str, record: str, parts=(), also=(), of: str | None = None
-    ) -> Iterator[Made]:
-        """A file, if it is there. record: of its run, in `runs/`. also: as of a store.
-
-        of: store that its run must have read as it is now; what is made when asked for only may be
-        older.
+        also: (path, name) of files that the same step wrote. record: of its run, in `runs/`;
+        without one the runs are noted in the folder. last: file that is written last into a folder.
         """
-        if (self._results / path).is_file():
-            digest = digest_file(self._results / path)
-            runs = self._recorded(record, digest)
-            if of:
-                runs = [run for run in runs if run.get("read") == self._digest(of)]
-            yield Made(path, name, digest, runs, parts, self._others(also))
+        done = self._results / path / last
+        if not done.is_file():
+            return
+        digest = Store.open(done.parent).digest if last == ROOT else digest_file(done)
+        runs = self._recorded(record, digest) if record else self._runs_of(done.parent)
+        there = [(self._results / other, other, title) for other, title in also]
+        others = [(other, title, digest_file(f)) for f, other, title in there if f.is_file()]
+        yield Result(path, name, digest, runs, parts, others)
+
+    def _package(self, model: str, parts=(), also=()) -> Iterator[Result]:
+        """A packaged model, if it is finished. It is for others: no record lies in it."""
+        path, record = f"models/{model}/package/", f"package_model/{model}"
+        yield from self._result(path, f"model {model}", parts, also, record, last="plan.yaml")
 
     def _score_counts(self, model: str, slide: Slide) -> bool:
         """Whether there are scores of what the sheet and the slide's store hold now."""
@@ -158,25 +165,6 @@ class _Walk:
         score, labels = read_score(path), finished_labels(Store.open(picture))
         is_of_them = (score.slide, score.model) == (slide.name, model)
         return is_of_them and why_left_out(score, slide, labels, REFERENCE) is None
-
-    def _fold(self, path: str, name: str, parts: Sequence[str]) -> Iterator[Made]:
-        """A trained fold, if it is finished."""
-        done = self._results / path / "fold.json"
-        if done.is_file():
-            yield Made(path, name, digest_file(done), self._runs_of(done.parent), parts)
-
-    def _package(self, model: str, parts=(), also=()) -> Iterator[Made]:
-        """A packaged model, if it is finished. It is for others: no record lies in it."""
-        path = f"models/{model}/package/"
-        done = self._results / path / "plan.yaml"
-        if done.is_file():
-            digest = digest_file(done)
-            runs = self._recorded(f"package_model/{model}", digest)
-            yield Made(path, f"model {model}", digest, runs, parts, self._others(also))
-
-    def _others(self, files: Sequence[tuple[str, str]]) -> list[tuple[str, str, str]]:
-        there = [(self._results / path, path, name) for path, name in files]
-        return [(path, name, digest_file(file)) for file, path, name in there if file.is_file()]
 
     def _recorded(self, record: str, digest: str) -> list[dict]:
         """The run that a file in `runs/` tells of, if it led to the content with this digest."""
@@ -230,4 +218,4 @@ class _Walk:
 
     def _is_adopted(self, model: str) -> bool:
         """Whether a model was trained elsewhere."""
-        return any(run.get("inputs") for made in self._package(model) for run in made.runs)
+        return any(run.get("inputs") for package in self._package(model) for run in package.runs)
