@@ -94,13 +94,13 @@ def _use(number: int) -> torch.device:
     return torch.device("cuda", number)
 
 
-def say_device(device: Device, asked: str) -> None:
+def say_device(device: Device, setting: str) -> None:
     """Say once where the network runs, for the log."""
     name = "the processor"
     if device.torch.type == "cuda":
         gpus = [f"GPU {n} ({torch.cuda.get_device_name(n)})" for n in device.gpus]
         name = ", ".join(gpus) or "GPUs of other machines"
-    elif asked == "auto":
+    elif setting == "auto":
         name += " as no GPU is seen (--device cuda makes that an error)"
     print(f"network: on {name}, in {device.precision}", file=sys.stderr, flush=True)
 

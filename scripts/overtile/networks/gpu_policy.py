@@ -67,25 +67,27 @@ def gpu_status() -> GpuStatus:
     )
 
 
-def resolve(asked: str, status: GpuStatus) -> str:
-    """Where to run, "cuda" or "cpu", when asked for "auto", "cuda" or "cpu".
+def resolve(setting: str, status: GpuStatus) -> str:
+    """Where to run, "cuda" or "cpu", for the setting "auto", "cuda" or "cpu".
 
     Raises InputError where a GPU was asked for and is not seen, and for "auto" where there is one
     that torch cannot use, or should be one because SLURM gave it or CUDA_VISIBLE_DEVICES names it:
     that would be hours on the processor by accident. On a machine without GPU, or where
     CUDA_VISIBLE_DEVICES is empty or -1, "auto" is the processor.
     """
-    if asked == "cpu":
+    if setting == "cpu":
         return "cpu"
     if status.gpus:
         return "cuda"
-    if asked == "auto" and not status.is_expected:
+    if setting == "auto" and not status.is_expected:
         return "cpu"
-    raise InputError(f"--device: {_reason_for_gpu(asked, status)}, but {_reason_for_none(status)}")
+    raise InputError(
+        f"--device: {_reason_for_gpu(setting, status)}, but {_reason_for_none(status)}"
+    )
 
 
-def _reason_for_gpu(asked: str, status: GpuStatus) -> str:
-    if asked == "cuda":
+def _reason_for_gpu(setting: str, status: GpuStatus) -> str:
+    if setting == "cuda":
         return "cuda was asked for"
     if status.is_given:
         return "SLURM gave this job a GPU"
