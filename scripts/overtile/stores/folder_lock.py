@@ -7,6 +7,7 @@ written into its file stays, so that the next one knows.
 import fcntl
 import json
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -109,14 +110,27 @@ def _holder(path: Path) -> str:
         return "a run is still going on, which has just begun"
 
 
+RUNS = r"([^\0]*/)?(python[^/\0]*\0(-[WX]\0[^\0]*\0|-[^\0]*\0)*([^\0]*/)?)?{program}\0"
+"""Command line, as in /proc, of a program itself, or of Python that runs a module or script."""
+
+
 def processes_in(folder: Path, program: str, or_hidden: bool = False) -> list[int]:
     """Other processes of this machine that run a program in a folder.
 
     program: name of its file, or of the module or script that Python runs. or_hidden: also those
     whose folder this user may not see, which may be this one. None where the system has no /proc.
     """
-    entries = [entry for entry in PROC.glob("[0-9]*") if entry.name != str(os.getpid())]
-    return [int(e.name) for e in entries if _program(e) == program and _is_in(e, folder, or_hidden)]
+    runs = re.compile(RUNS.format(program=re.escape(program)))
+    entries = [entry for entry in PROC.glob("[0-9]*") if runs.match(_command(entry))]
+    others = [entry for entry in entries if entry.name != str(os.getpid())]
+    return [int(entry.name) for entry in others if _is_in(entry, folder, or_hidden)]
+
+
+def _command(entry: Path) -> str:
+    try:
+        return (entry / "cmdline").read_text(errors="replace")
+    except OSError:  # it has ended
+        return ""
 
 
 def _is_in(entry: Path, folder: Path, if_hidden: bool) -> bool:
@@ -127,20 +141,3 @@ def _is_in(entry: Path, folder: Path, if_hidden: bool) -> bool:
         return if_hidden
     except OSError:  # it has ended
         return False
-
-
-def _program(entry: Path) -> str:
-    """The name of what a process runs; of Python the module's or script's."""
-    try:
-        words = iter((entry / "cmdline").read_text(errors="replace").split("\0"))
-    except OSError:  # it has ended
-        return ""
-    first = Path(next(words)).name
-    if not first.startswith("python"):
-        return first
-    for word in words:
-        if word in ("-W", "-X"):  # have a value
-            next(words, None)
-        elif not word.startswith("-"):
-            return Path(word).name
-    return ""
