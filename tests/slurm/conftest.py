@@ -16,6 +16,7 @@ from tests.scripts.conftest import (  # noqa: F401 - fixtures, as the next ones
     train_command,
     wide,
 )
+from tests.conftest import IS_OUR_CI
 from tests.slurm.cluster import Cluster, missing_programs, running_cluster
 from tests.workflow.conftest import environment, make_project  # noqa: F401 - a fixture
 
@@ -29,7 +30,7 @@ def slurm(tmp_path_factory) -> Cluster:
     reason = f"no SLURM here: {', '.join(missing)} not found; apt-get install slurm-wlm"
     if not missing and os.geteuid() != 0:
         missing, reason = ["root"], "SLURM's daemons are started as root; run as root"
-    if missing and os.environ.get("CI"):
+    if missing and IS_OUR_CI:
         pytest.fail(reason)
     if missing:
         pytest.skip(reason)
