@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+import tests.examples  # noqa: F401 - profiles of Hypothesis, before it looks for one
 from tests.warm import Warm
 
 ROOT = Path(__file__).resolve().parents[1]

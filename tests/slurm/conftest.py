@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import IS_OUR_CI
 from tests.scripts.conftest import (  # noqa: F401 - fixtures, as the next ones
     archive,
     packaged,
@@ -16,7 +17,6 @@ from tests.scripts.conftest import (  # noqa: F401 - fixtures, as the next ones
     train_command,
     wide,
 )
-from tests.conftest import IS_OUR_CI
 from tests.slurm.cluster import Cluster, missing_programs, running_cluster
 from tests.workflow.conftest import environment, make_project  # noqa: F401 - a fixture
 

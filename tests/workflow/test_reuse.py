@@ -3,11 +3,9 @@
 Those with pictures run for true, on real nuclei, from folders that hold no file of the project.
 """
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections import Counter
 from hashlib import sha256
 from pathlib import Path
