@@ -39,7 +39,7 @@ test: env .venv/checks/.ready  ## Run the tests that a change needs (12 minutes 
 	$(PYTEST) -m "not long" $(ARGS)
 
 test-all: env .venv/checks/.ready  ## Run all tests, also long ones and those on SLURM (30 minutes)
-	$(PYTEST) --hypothesis-profile thorough $(ARGS)
+	$(PYTEST) --hypothesis-profile thorough --reversed $(ARGS)
 
 mutations: env  ## Change training line by line, and see that tests notice (an hour)
 	python tests/mutations.py

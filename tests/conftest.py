@@ -106,6 +106,23 @@ def made_once(tmp_path_factory):
     return folder_of
 
 
+def pytest_addoption(parser) -> None:
+    parser.addoption(
+        "--reversed", action="store_true", help="the last test of a file first: none needs another"
+    )
+
+
+def pytest_collection_modifyitems(config, items: list[pytest.Item]) -> None:
+    """Whatever needs a cluster takes long; and the order of tests is of no account."""
+    for item in items:
+        if item.nodeid.startswith("tests/slurm/"):
+            item.add_marker(pytest.mark.long)
+    if config.getoption("reversed"):
+        places = {item.path: place for place, item in enumerate(items)}
+        items.reverse()
+        items.sort(key=lambda item: places[item.path])
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """One process for all files of tests/slurm: only one cluster at a time can run on a machine."""

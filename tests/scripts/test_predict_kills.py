@@ -110,7 +110,10 @@ def kill(process: subprocess.Popen) -> None:
 
 @pytest.mark.parametrize(
     ("flags", "kills", "at_once"),
-    [((), 10, BLOCKS_AT_ONCE), (("--workers", 2), 3, 2)],
+    [
+        pytest.param((), 10, BLOCKS_AT_ONCE, marks=pytest.mark.long),
+        (("--workers", 2), 3, 2),
+    ],
     ids=["threads", "processes"],
 )
 def test_kills_at_random_moments_cost_less_than_a_shard_per_worker_each_and_no_byte(

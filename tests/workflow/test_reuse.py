@@ -164,6 +164,7 @@ def test_the_crate_of_a_module_tells_of_this_module(consumer, graph):
     assert steps == {f"{name}.py" for name in tried | {"evaluate", "report"}}
 
 
+@pytest.mark.long
 def test_one_month_runs_with_the_shared_model_and_without_the_others(months_runs):
     _, (ran, *_) = months_runs
     assert ran["model_train_fold"] == ran["january_adopt_package"] == 1
@@ -172,6 +173,7 @@ def test_one_month_runs_with_the_shared_model_and_without_the_others(months_runs
     assert "model_write_report" not in ran
 
 
+@pytest.mark.long
 def test_a_month_in_batches_is_done_after_the_last_one(months_runs):
     months, (_, first, last) = months_runs
     assert first == {"february_adopt_package": 1} | dict.fromkeys(PER_SLIDE, 1)
@@ -187,6 +189,7 @@ PER_SLIDE = tuple(
 )
 
 
+@pytest.mark.long
 def test_all_months_have_the_same_model(months):
     model = read_package(months / "model" / "results" / "models" / "tiny" / "package")
     for month in ("january", "february"):
@@ -196,6 +199,7 @@ def test_all_months_have_the_same_model(months):
         assert len(list(masks)) == {"january": 2, "february": 3}[month]
 
 
+@pytest.mark.long
 def test_a_new_slide_concerns_its_month_only(months, data):
     write_sheet(months / "january.tsv", data, jan1="", jan2="", jan3="")
     planned = snakemake(months, "--dry-run")
@@ -206,6 +210,7 @@ def test_a_new_slide_concerns_its_month_only(months, data):
     assert planned == dict.fromkeys((f"january_{rule}" for rule in expected), 1)
 
 
+@pytest.mark.long
 def test_a_model_trained_anew_is_taken_over_by_all_months(months):
     config = yaml.safe_load((months / "config.yaml").read_text())
     config["model"]["models"]["tiny"]["seed"] = 1
