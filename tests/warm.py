@@ -20,7 +20,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import NamedTemporaryFile
 
 
 class Warm:
@@ -48,16 +48,14 @@ class Warm:
     ) -> subprocess.CompletedProcess:
         """Like `subprocess.run` of this Python with arguments: a script, or -m and a module."""
         words = [str(word) for word in arguments]
-        with TemporaryFile() as out, TemporaryFile() as err:
+        with NamedTemporaryFile("r") as out, NamedTemporaryFile("r") as err:
             code = self._ask(
                 arguments=words,
                 folder=str(cwd or Path.cwd()),
                 environment=dict(os.environ if env is None else env),
-                streams=[f"/proc/{os.getpid()}/fd/{file.fileno()}" for file in (out, err)],
+                streams=[out.name, err.name],
             )
-            for file in (out, err):
-                file.seek(0)
-            texts = [file.read().decode() for file in (out, err)]
+            texts = [out.read(), err.read()]
         return subprocess.CompletedProcess([sys.executable, *words], code, *texts)
 
     def _ask(self, **program: object) -> int:
