@@ -64,7 +64,10 @@ class Warm:
         try:
             self.server.stdin.write(json.dumps(program) + "\n")
             self.server.stdin.flush()
-            return int(self.server.stdout.readline())
+            code = self.server.stdout.readline()
+            if not code:
+                raise RuntimeError(f"cannot import one of {', '.join(self.modules)}")
+            return int(code)
         except BaseException:  # also a test that ran out of time: the program must not go on
             self.close()
             raise

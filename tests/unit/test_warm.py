@@ -77,6 +77,11 @@ def test_modules_are_there_and_nothing_of_an_earlier_program_is(python, program)
     assert python.run(program(text)).stdout == before
 
 
+def test_a_module_that_cannot_be_imported_is_named(program):
+    with Warm("decimal", "no_such_module") as server, pytest.raises(RuntimeError, match="no_such"):
+        server.run(program("print(1)"))
+
+
 def test_a_program_that_is_given_up_ends_and_the_next_one_runs(python, program, tmp_path):
     def give_up(*_):
         raise TimeoutError
