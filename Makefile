@@ -6,10 +6,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 MARK := .made-by-make-demo
 .DEFAULT_GOAL := help
 
-.PHONY: help env demo test mutations lint solve format lock clean
+.PHONY: help env demo test test-all mutations lint solve format lock clean
 
 help:  ## List these targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
 
 .venv/.ready: envs/requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else "overtile needs Python 3.11 to 3.13, found %d.%d; run make PYTHON=python3.12" % sys.version_info[:2])'
@@ -33,8 +33,13 @@ demo: env  ## Segment the demonstration archive in demo/ and score it (no GPU, n
 	.venv/checks/bin/python -m pip install --quiet -r envs/checks.txt
 	touch $@
 
-test: env .venv/checks/.ready  ## Run all tests
-	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+PYTEST = python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test: env .venv/checks/.ready  ## Run the tests that a change needs (12 minutes on two cores)
+	$(PYTEST) -m "not long" $(ARGS)
+
+test-all: env .venv/checks/.ready  ## Run all tests, also long ones and those on SLURM (30 minutes)
+	$(PYTEST) --hypothesis-profile thorough --reversed $(ARGS)
 
 mutations: env  ## Change training line by line, and see that tests notice (an hour)
 	python tests/mutations.py

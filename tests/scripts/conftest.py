@@ -1,4 +1,4 @@
-"""Small true stores, made once."""
+"""Small true stores, made once for all workers."""
 
 import shutil
 from pathlib import Path
@@ -31,36 +31,40 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="session")
-def archive(done, data, tmp_path_factory) -> Path:
+def archive(done, data, made_once) -> Path:
     """Three EM slices as stores a, b and c with reference labels, and settings.yaml."""
-    folder = tmp_path_factory.mktemp("archive")
-    for name, number in {"a": "00", "b": "05", "c": "12"}.items():
-        source = data / "em_isbi2012"
-        store = folder / f"{name}.ome.zarr"
-        done("ingest", "--image", source / "image" / f"{number}.png", "--store", store)
-        done(
-            *("ingest", "--labels", source / "label" / f"{number}.png", "--kind", "binary"),
-            *("--classes", "membrane", "cell", "--store", store / "labels" / "reference"),
-        )
-    (folder / "settings.yaml").write_text(yaml.safe_dump(SETTINGS))
-    return folder
+
+    def make(folder: Path) -> None:
+        for name, number in {"a": "00", "b": "05", "c": "12"}.items():
+            source = data / "em_isbi2012"
+            store = folder / f"{name}.ome.zarr"
+            done("ingest", "--image", source / "image" / f"{number}.png", "--store", store)
+            done(
+                *("ingest", "--labels", source / "label" / f"{number}.png", "--kind", "binary"),
+                *("--classes", "membrane", "cell", "--store", store / "labels" / "reference"),
+            )
+        (folder / "settings.yaml").write_text(yaml.safe_dump(SETTINGS))
+
+    return made_once("archive", make)
 
 
 @pytest.fixture(scope="session")
-def planned(done, archive, tmp_path_factory) -> Path:
+def planned(done, archive, made_once) -> Path:
     """The archive with plan.yaml and weight maps."""
-    folder = tmp_path_factory.mktemp("planned") / "archive"
-    shutil.copytree(archive, folder)
-    done(
-        *("plan", "--images", folder / "a.ome.zarr", folder / "b.ome.zarr"),
-        *("--validation", folder / "c.ome.zarr"),
-        *("--settings", folder / "settings.yaml", "--plan", folder / "plan.yaml"),
-    )
-    for name in "abc":
-        labels = folder / f"{name}.ome.zarr" / "labels" / "reference"
+
+    def make(folder: Path) -> None:
+        shutil.copytree(archive, folder, dirs_exist_ok=True)
         plan = folder / "plan.yaml"
-        done("weigh", "--labels", labels, "--plan", plan, "--weights", folder / f"{name}.zarr")
-    return folder
+        done(
+            *("plan", "--images", folder / "a.ome.zarr", folder / "b.ome.zarr"),
+            *("--validation", folder / "c.ome.zarr"),
+            *("--settings", folder / "settings.yaml", "--plan", plan),
+        )
+        for name in "abc":
+            labels = folder / f"{name}.ome.zarr" / "labels" / "reference"
+            done("weigh", "--labels", labels, "--plan", plan, "--weights", folder / f"{name}.zarr")
+
+    return made_once("planned", make)
 
 
 @pytest.fixture(scope="session")
@@ -79,29 +83,32 @@ def train_command(planned):
 
 
 @pytest.fixture(scope="session")
-def packaged(done, planned, train_command, tmp_path_factory) -> Path:
+def packaged(done, planned, train_command, made_once) -> Path:
     """A trained and packaged model; its fold lies beside it."""
-    folder = tmp_path_factory.mktemp("model")
-    done("train", *train_command(folder / "fold0"))
-    done(
-        *("package", "--plan", planned / "plan.yaml"),
-        *("--folds", folder / "fold0", "--package", folder / "package"),
-    )
-    return folder
+
+    def make(folder: Path) -> None:
+        done("train", *train_command(folder / "fold0"))
+        done(
+            *("package", "--plan", planned / "plan.yaml"),
+            *("--folds", folder / "fold0", "--package", folder / "package"),
+        )
+
+    return made_once("model", make)
 
 
 @pytest.fixture(scope="session")
-def wide(done, data, tmp_path_factory) -> Path:
+def wide(done, data, made_once) -> Path:
     """A slide of nine shards, four when predicted: EM slices side by side."""
     from overtile.readers.opening import open_raw
 
-    folder = tmp_path_factory.mktemp("wide")
-    files = [data / "em_isbi2012" / "image" / f"{number:02d}.png" for number in range(12)]
-    tiles = [np.asarray(open_raw(file).array) for file in files]
-    rows = [[tiles[(5 * row + column) % 12] for column in range(5)] for row in range(5)]
-    tifffile.imwrite(folder / "wide.tif", np.block(rows)[:2200, :2350], tile=(256, 256))
-    done("ingest", "--image", folder / "wide.tif", "--store", folder / "wide.ome.zarr")
-    return folder / "wide.ome.zarr"
+    def make(folder: Path) -> None:
+        files = [data / "em_isbi2012" / "image" / f"{number:02d}.png" for number in range(12)]
+        tiles = [np.asarray(open_raw(file).array) for file in files]
+        rows = [[tiles[(5 * row + column) % 12] for column in range(5)] for row in range(5)]
+        tifffile.imwrite(folder / "wide.tif", np.block(rows)[:2200, :2350], tile=(256, 256))
+        done("ingest", "--image", folder / "wide.tif", "--store", folder / "wide.ome.zarr")
+
+    return made_once("wide", make) / "wide.ome.zarr"
 
 
 @pytest.fixture(scope="session")
@@ -117,8 +124,10 @@ def predict_flags(wide, packaged):
 
 
 @pytest.fixture(scope="session")
-def probabilities(done, predict_flags, tmp_path_factory) -> Path:
+def probabilities(done, predict_flags, made_once) -> Path:
     """The wide slide, predicted in one go."""
-    folder = tmp_path_factory.mktemp("probabilities") / "p.ome.zarr"
-    done("predict", *predict_flags(folder))
-    return folder
+
+    def make(folder: Path) -> None:
+        done("predict", *predict_flags(folder / "p.ome.zarr"))
+
+    return made_once("probabilities", make) / "p.ome.zarr"

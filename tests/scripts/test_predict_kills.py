@@ -110,7 +110,10 @@ def kill(process: subprocess.Popen) -> None:
 
 @pytest.mark.parametrize(
     ("flags", "kills", "at_once"),
-    [((), 10, BLOCKS_AT_ONCE), (("--workers", 2), 3, 2)],
+    [
+        pytest.param((), 10, BLOCKS_AT_ONCE, marks=pytest.mark.long),
+        (("--workers", 2), 3, 2),
+    ],
     ids=["threads", "processes"],
 )
 def test_kills_at_random_moments_cost_less_than_a_shard_per_worker_each_and_no_byte(
@@ -157,6 +160,7 @@ def killed(start, tmp_path) -> Path:
     return target
 
 
+@pytest.mark.long
 def test_a_run_that_was_killed_is_known_with_the_one_that_went_on(killed, start, tmp_path):
     (begun,) = json.loads((killed / "effort.json").read_text())["runs"]
     assert {"torch", "zarr"} <= set(begun["versions"]) and len(begun["code"]) == 16
@@ -166,6 +170,7 @@ def test_a_run_that_was_killed_is_known_with_the_one_that_went_on(killed, start,
     assert first["started"] < second["started"] < second["ended"]
 
 
+@pytest.mark.long
 def test_a_run_that_was_killed_is_forgotten_where_another_begins_anew(killed, start, tmp_path):
     assert start(killed, tmp_path / "begun", "--keep", "classes").wait() == 0
     (run,) = read_runs(killed)
@@ -188,6 +193,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.long
 def test_a_full_disk_is_one_line_and_what_was_finished_is_not_computed_again(
     start, undisturbed, small_disk, tmp_path
 ):

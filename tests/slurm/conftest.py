@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import IS_OUR_CI
 from tests.scripts.conftest import (  # noqa: F401 - fixtures, as the next ones
     archive,
     packaged,
@@ -29,7 +30,7 @@ def slurm(tmp_path_factory) -> Cluster:
     reason = f"no SLURM here: {', '.join(missing)} not found; apt-get install slurm-wlm"
     if not missing and os.geteuid() != 0:
         missing, reason = ["root"], "SLURM's daemons are started as root; run as root"
-    if missing and os.environ.get("CI"):
+    if missing and IS_OUR_CI:
         pytest.fail(reason)
     if missing:
         pytest.skip(reason)

@@ -13,8 +13,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.warm import Warm
+
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("Snakefile", "workflow", "scripts", "envs", "config")
+PYTHON = Warm("snakemake.cli")
+"""It has imported Snakemake already; the jobs that Snakemake starts are processes as ever."""
 
 
 @dataclass
@@ -26,25 +30,22 @@ class Project:
     config_text: str
 
     def command(self, *flags: str) -> list[str]:
-        """The snakemake call of this archive."""
+        """The words after `python` of the snakemake call of this archive."""
         fixed = ("--cores", "2", "--resources", "gpu=1", "--rerun-incomplete")
         config = ("--configfile", str(self.archive / "config.yaml"))
         return [
-            *(sys.executable, "-m", "snakemake", *flags),
-            *("--snakefile", str(self.root / "Snakefile")),
+            *("-m", "snakemake", *flags, "--snakefile", str(self.root / "Snakefile")),
             *("--directory", str(self.archive), *fixed, *config),
         ]
 
     def snakemake(self, *flags: str) -> subprocess.CompletedProcess:
         """Run the workflow, with this interpreter's `python` first on the path."""
-        return subprocess.run(
-            self.command(*flags), capture_output=True, text=True, env=environment()
-        )
+        return PYTHON.run(self.command(*flags), env=environment())
 
     def start(self) -> subprocess.Popen:
-        """Start the workflow without waiting for it."""
-        quiet = subprocess.DEVNULL
-        return subprocess.Popen(self.command(), stdout=quiet, stderr=quiet, env=environment())
+        """Start the workflow, in a process that may be killed, without waiting for it."""
+        quiet, command = subprocess.DEVNULL, [sys.executable, *self.command()]
+        return subprocess.Popen(command, stdout=quiet, stderr=quiet, env=environment())
 
     def run(self) -> dict[str, int]:
         """Run to the end; return how often each rule ran."""

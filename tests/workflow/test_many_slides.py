@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SLIDES = 3000
+SLIDES = [300, pytest.param(3000, marks=pytest.mark.long)]
 LINUX_LIMIT = 128 * 1024
 """Bytes of one argument, so also of a command that is given to `bash -c`."""
 
@@ -40,23 +40,25 @@ def longest(found: dict[str, list[str]]) -> int:
     return max(len(command.encode()) for commands in found.values() for command in commands)
 
 
-def test_a_model_that_learns_from_thousands_of_slides_has_short_commands(make_project):
+@pytest.mark.parametrize("slides", SLIDES)
+def test_a_model_that_learns_from_thousands_of_slides_has_short_commands(make_project, slides):
     config = {"labels": {"kind": "instances"}, "models": {"unet": {"separate_px": 0}}}
     project = make_project(config, [])
-    make_sheet(project, ["train", "train", "val"] * (SLIDES // 3))
+    make_sheet(project, ["train", "train", "val"] * (slides // 3))
     found = commands(project, "results/models/unet/fold0/fold.json")
-    assert len(found["weigh"]) == SLIDES
+    assert len(found["weigh"]) == slides
     assert len(found["plan"]) == len(found["train"]) == 1
     assert longest(found) < 1000
 
 
-def test_a_report_of_thousands_of_slides_has_a_short_command(make_project, tmp_path):
+@pytest.mark.parametrize("slides", SLIDES)
+def test_a_report_of_thousands_of_slides_has_a_short_command(make_project, tmp_path, slides):
     (tmp_path / "plan.yaml").touch()
     config = {"labels": {"kind": "instances"}, "models": {"unet": {"package": str(tmp_path)}}}
     project = make_project(config, [])
-    make_sheet(project, ["test"] * 10 + [""] * (SLIDES - 10))
+    make_sheet(project, ["test"] * 10 + [""] * (slides - 10))
     found = commands(project, "all")
-    assert len(found["segment"]) == SLIDES
+    assert len(found["segment"]) == slides
     assert len(found["report"]) == len(found["crate"]) == 1
     assert longest(found) < LINUX_LIMIT / 20
 

@@ -3,11 +3,9 @@
 Those with pictures run for true, on real nuclei, from folders that hold no file of the project.
 """
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections import Counter
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +16,7 @@ import yaml
 from overtile.packages.package import read_package
 from overtile.stores.store import Store
 from tests.crate_graph import ids, leads_back, read_graph
-from tests.workflow.conftest import PARTS, copy_project
+from tests.workflow.conftest import PARTS, PYTHON, copy_project, environment
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -39,14 +37,8 @@ use rule * from overtile
 
 def snakemake(folder: Path, *flags: str, **more: str) -> Counter:
     """Run Snakemake in a folder; return how often each rule ran."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    result = subprocess.run(
-        [sys.executable, "-m", "snakemake", *flags, "--cores", "2", "--resources", "gpu=1"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PATH": path} | more,
-    )
+    command = ("-m", "snakemake", *flags, "--cores", "2", "--resources", "gpu=1")
+    result = PYTHON.run(command, cwd=folder, env=environment() | more)
     assert result.returncode == 0, result.stdout + result.stderr
     text = result.stdout + result.stderr
     return Counter(re.findall(r"^ *(?:local)?rule (\w+):", text, re.M))  # groups are indented
@@ -80,23 +72,37 @@ def copied(name: str, folder: Path, clone: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def consumer(clone, data, tmp_path_factory) -> Path:
+def consumer_run(clone, data, tmp_path_factory) -> tuple[Path, Counter]:
+    """A consumer's folder after its first run, and what that ran."""
     folder = copied("consumer", tmp_path_factory.mktemp("elsewhere"), clone)
     write_sheet(folder / "slides.tsv", data, one="train", two="")
-    return folder
+    return folder, snakemake(folder)
 
 
 @pytest.fixture(scope="module")
-def months(clone, data, tmp_path_factory) -> Path:
+def consumer(consumer_run) -> Path:
+    return consumer_run[0]
+
+
+@pytest.fixture(scope="module")
+def months_runs(clone, data, tmp_path_factory) -> tuple[Path, list[Counter]]:
+    """An archive after January, and after February in two batches; what each of these runs ran."""
     folder = copied("months", tmp_path_factory.mktemp("archive"), clone)
     write_sheet(folder / "model.tsv", data, labelled="train")
     write_sheet(folder / "january.tsv", data, jan1="", jan2="")
     write_sheet(folder / "february.tsv", data, feb1="", feb2="", feb3="")
-    return folder
+    batches = [("--batch", f"february_write_report={number}/2") for number in (1, 2)]
+    runs = [("january_all",), *(("february_all", *batch) for batch in batches)]
+    return folder, [snakemake(folder, *flags) for flags in runs]
 
 
-def test_another_workflow_finds_cells_with_overtile_and_counts_them(consumer):
-    ran = snakemake(consumer)
+@pytest.fixture(scope="module")
+def months(months_runs) -> Path:
+    return months_runs[0]
+
+
+def test_another_workflow_finds_cells_with_overtile_and_counts_them(consumer_run):
+    consumer, ran = consumer_run
     assert ran["overtile_train_fold"] == 1 and ran["overtile_segment_objects"] == 2
     rows = [line.split("\t") for line in (consumer / "counts.tsv").read_text().splitlines()]
     for row in rows[1:]:
@@ -158,18 +164,19 @@ def test_the_crate_of_a_module_tells_of_this_module(consumer, graph):
     assert steps == {f"{name}.py" for name in tried | {"evaluate", "report"}}
 
 
-def test_one_month_runs_with_the_shared_model_and_without_the_others(months):
-    ran = snakemake(months, "january_all")
+@pytest.mark.long
+def test_one_month_runs_with_the_shared_model_and_without_the_others(months_runs):
+    _, (ran, *_) = months_runs
     assert ran["model_train_fold"] == ran["january_adopt_package"] == 1
     assert ran["january_predict_probabilities"] == ran["january_segment_objects"] == 2
     assert not any("february" in rule or rule.endswith("january_train_fold") for rule in ran)
     assert "model_write_report" not in ran
 
 
-def test_a_month_in_batches_is_done_after_the_last_one(months):
-    first = snakemake(months, "february_all", "--batch", "february_write_report=1/2")
+@pytest.mark.long
+def test_a_month_in_batches_is_done_after_the_last_one(months_runs):
+    months, (_, first, last) = months_runs
     assert first == {"february_adopt_package": 1} | dict.fromkeys(PER_SLIDE, 1)
-    last = snakemake(months, "february_all", "--batch", "february_write_report=2/2")
     assert {rule: last[rule] for rule in PER_SLIDE} == dict.fromkeys(PER_SLIDE, 2)
     assert last["february_write_report"] == last["february_write_crate"] == 1
     assert snakemake(months) == {}
@@ -182,6 +189,7 @@ PER_SLIDE = tuple(
 )
 
 
+@pytest.mark.long
 def test_all_months_have_the_same_model(months):
     model = read_package(months / "model" / "results" / "models" / "tiny" / "package")
     for month in ("january", "february"):
@@ -191,15 +199,18 @@ def test_all_months_have_the_same_model(months):
         assert len(list(masks)) == {"january": 2, "february": 3}[month]
 
 
+@pytest.mark.long
 def test_a_new_slide_concerns_its_month_only(months, data):
     write_sheet(months / "january.tsv", data, jan1="", jan2="", jan3="")
     planned = snakemake(months, "--dry-run")
+    write_sheet(months / "january.tsv", data, jan1="", jan2="")
     assert planned.pop("all", 1) == planned.pop("january_all", 1) == 1
     steps = ("ingest_image", "predict_probabilities", "segment_objects")
     expected = [*steps, "write_report", "write_crate"]
     assert planned == dict.fromkeys((f"january_{rule}" for rule in expected), 1)
 
 
+@pytest.mark.long
 def test_a_model_trained_anew_is_taken_over_by_all_months(months):
     config = yaml.safe_load((months / "config.yaml").read_text())
     config["model"]["models"]["tiny"]["seed"] = 1

@@ -7,6 +7,8 @@ import pytest
 
 from overtile.stores.store import Store
 
+pytestmark = pytest.mark.long
+
 SETTINGS = {
     "width": 8,
     "depth": 2,

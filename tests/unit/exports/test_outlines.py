@@ -18,6 +18,7 @@ from overtile.objects import measurements
 from overtile.objects.measurements import measure_objects
 from overtile.readers.raw import RawImage
 from overtile.stores.store import Store
+from tests.examples import examples
 from tests.unit import naive
 
 BLOCKS = [(1, 1, 1), (1, 3, 4), (2, 5, 2), (3, 4, 7)]
@@ -97,7 +98,7 @@ patches = naive.labels([(1, 3), (1, 9, 17, 30), (1, 13, 26)])
 
 
 @given(st.one_of(dense, patches), st.sampled_from(BLOCKS))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_polygons_fill_exactly_the_pixels_and_are_the_same_whatever_the_blocks(labels, block):
     whole = polygons_of(labels)
     assert_all_exact(whole, labels)
@@ -190,7 +191,9 @@ def use_blocks(patch, block):
 
 @given(st.one_of(dense, patches), st.sampled_from(BLOCKS))
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_each_object_of_a_store_comes_once_with_all_of_its_pieces(
     tmp_path_factory, monkeypatch, labels, block

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from overtile.geometry.borders import TOLERANCE, border_reach, border_weights, halo_px
+from tests.examples import examples
 from tests.unit import naive
 
 RTOL = 1e-5
@@ -33,7 +34,7 @@ tolerances = st.sampled_from([1e-6, 1e-3, 0.5])
 
 
 @given(naive.spaced_labels(), st.sampled_from([0.3, 1.0, 2.5, 20.0]), tolerances)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_terms_are_those_of_the_definition_and_0_below_the_tolerance(case, in_edges, tolerance):
     instances, spacing = case
     assert_as_defined(instances, in_edges * float(np.mean(spacing)), spacing, tolerance)
@@ -45,13 +46,13 @@ def test_terms_are_those_of_the_definition_and_0_below_the_tolerance(case, in_ed
     st.sampled_from([0.5, 5.0]),
     tolerances,
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_distances_in_a_volume_obey_its_edges(instances, spacing, sigma, tolerance):
     assert_as_defined(instances, sigma, spacing, tolerance)
 
 
 @given(naive.spaced_labels(), st.sampled_from([2.0**-20, 0.5, 1024.0]), tolerances)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_half_or_double_units_of_sigma_and_edges_change_no_bit(case, unit, tolerance):
     instances, spacing = case
     scaled = border_weights(instances, 10, 3 * unit, [unit * e for e in spacing], tolerance)

@@ -11,6 +11,7 @@ from overtile.geometry.borders import separate
 from overtile.geometry.gaps import close_gaps, halo_px
 from overtile.geometry.symmetry import symmetries
 from overtile.geometry.two_nearest import two_nearest_sum, two_nearest_sum_and_nearest
+from tests.examples import examples
 from tests.unit import naive, naive_objects
 
 crowded = st.one_of(
@@ -20,7 +21,7 @@ gaps = st.sampled_from([1, 2, 3, 6])
 
 
 @given(crowded, gaps)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_gaps_go_step_by_step_to_the_nearest_object_as_defined(instances, border_px):
     instances = instances.astype(np.uint32)
     found = close_gaps(instances, border_px)
@@ -30,7 +31,7 @@ def test_gaps_go_step_by_step_to_the_nearest_object_as_defined(instances, border
 
 
 @given(naive.spaced_labels(), st.sampled_from([0.9, 2.0, 3.7, 1e5]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_sums_are_the_same_to_the_bit_with_and_without_the_nearest(case, reach):
     instances, spacing = case
     sums, nearest = two_nearest_sum_and_nearest(instances, spacing, reach)
@@ -41,7 +42,7 @@ def test_sums_are_the_same_to_the_bit_with_and_without_the_nearest(case, reach):
 
 
 @given(crowded, gaps, st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_a_block_with_its_halo_has_the_ids_of_the_whole(instances, border_px, data):
     instances = instances.astype(np.uint32)
     read, keep, inside = [], [], []
@@ -69,7 +70,7 @@ def piece_counts(instances):
 
 
 @given(crowded, gaps)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_no_object_falls_into_more_pieces_and_none_loses_a_pixel(instances, border_px):
     instances = instances.astype(np.uint32)
     closed = close_gaps(instances, border_px)
@@ -126,7 +127,7 @@ def test_a_pixel_that_is_cut_off_from_its_nearest_object_joins_the_one_it_shares
 
 
 @given(crowded, gaps, st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_other_numbers_for_the_same_objects_change_no_border(instances, border_px, seed):
     choice = [1, 2, 7, 99, 2**32, 2**32 + 1, 2**40 + 1, 2**63, 2**63 + 1, 2**64 - 1]
     names = np.random.default_rng(seed).choice(np.array(choice, np.uint64), 10, replace=False)

@@ -8,6 +8,7 @@ from scipy import ndimage
 
 from overtile.geometry.components import IGNORE, Stitcher, label_block
 from overtile.geometry.spans import plan_blocks
+from tests.examples import examples
 
 classes_of = arrays(
     np.uint8,
@@ -45,7 +46,7 @@ def whole(classes):
 
 
 @given(classes_of, block_sizes)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_blocks_of_any_size_give_the_components_of_the_whole(classes, edge):
     ids, count = stitch(classes, edge)
     expected, expected_count = whole(classes)
@@ -54,7 +55,7 @@ def test_blocks_of_any_size_give_the_components_of_the_whole(classes, edge):
 
 
 @given(arrays(np.uint8, (3, 7, 8), elements=st.integers(0, 1)), block_sizes)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_two_classes_give_the_very_numbers_of_scipy(classes, edge):
     expected, count = ndimage.label(classes)
     ids, found = stitch(classes, edge)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from overtile.geometry.flood import flood
+from tests.examples import examples
 from tests.unit import naive_objects as naive
 
 
@@ -32,7 +33,7 @@ rounds = st.sampled_from([1, 2, 3, 5, 16, 200])
 
 
 @given(pictures(), rounds)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_ids_are_those_of_the_rounds_taken_literally(picture, grow_px):
     before = [part.copy() for part in picture]
     found = flood(*picture, grow_px)
@@ -43,7 +44,7 @@ def test_ids_are_those_of_the_rounds_taken_literally(picture, grow_px):
 
 
 @given(pictures(), st.sampled_from([1, 2, 3, 5]), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_block_with_its_halo_has_the_ids_of_the_whole(picture, grow_px, data):
     read, keep, inside = [], [], []
     for n in picture[0].shape:
@@ -71,7 +72,7 @@ def bottlenecks(foreground, classes, seeds, grow_px):
 
 
 @given(pictures([(1, 2, 5, 9), (1, 3, 4)]), st.sampled_from([1, 2, 3, 9]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_an_object_comes_along_a_path_with_the_largest_bottleneck_there_is(picture, grow_px):
     foreground, classes, seeds = picture
     found, best = flood(*picture, grow_px), bottlenecks(*picture, grow_px)
@@ -83,7 +84,7 @@ def test_an_object_comes_along_a_path_with_the_largest_bottleneck_there_is(pictu
 
 
 @given(pictures())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_with_room_enough_every_object_is_in_one_piece(picture):
     foreground, classes, seeds = picture
     seeds = np.where(seeds > 0, np.arange(1, seeds.size + 1).reshape(seeds.shape), 0)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from overtile.geometry.holes import HoleFinder, label_background
 from overtile.geometry.spans import plan_blocks
+from tests.examples import examples
 from tests.unit import naive_objects as naive
 
 
@@ -40,7 +41,7 @@ def pictures(draw):
 
 
 @given(pictures(), st.sampled_from([1, 2, 4, 99]), st.tuples(*[st.integers(1, 9)] * 3))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_blocks_of_any_size_find_the_holes_of_the_whole(ids, most_px, edge):
     np.testing.assert_array_equal(fill(ids, most_px, edge), naive.fill_holes(ids, most_px))
 

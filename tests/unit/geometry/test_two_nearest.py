@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from overtile.geometry.borders import halo_px
 from overtile.geometry.two_nearest import LINES, two_nearest_sum
+from tests.examples import examples
 from tests.unit import naive
 
 FAR = 1e6
@@ -35,8 +36,8 @@ def reach_of(spacing, in_edges):
 
 reaches = st.sampled_from([0.9, 2.0, 3.7, 9.0, 1e5])
 seeds = st.integers(0, 2**32 - 1)
-many = settings(max_examples=300, deadline=None)
-some = settings(max_examples=100, deadline=None)
+many = settings(max_examples=examples(300), deadline=None)
+some = settings(max_examples=examples(100), deadline=None)
 
 
 @given(naive.spaced_labels(), reaches)

@@ -13,6 +13,7 @@ from overtile.metrics.columns import sort_keys
 from overtile.metrics.counts import Agreement
 from overtile.metrics.pairs import Pairs, count_pairs, merged
 from overtile.metrics.scores import all_scores
+from tests.examples import examples
 from tests.unit import naive_scores
 
 LARGEST = 2**64 - 1
@@ -87,7 +88,7 @@ def at_once(request):
 
 
 @given(pictures(), st.sampled_from([0.05, 0.2, 0.3, 0.5, 0.501, 0.8, 1.0]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_counts_and_scores_are_the_naive_ones(columns, threshold):
     agreement = counted(columns)
     expected = naive_scores.pairs(*columns)
@@ -109,7 +110,7 @@ def test_counts_and_scores_are_the_naive_ones(columns, threshold):
 
 
 @given(pictures(), st.tuples(*[st.integers(1, 9)] * 3), st.randoms())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_cut_any_order_and_any_tree_of_merging_give_the_same(columns, edge, random):
     blocks = plan_blocks(columns[0].shape, edge)
     random.shuffle(blocks)
@@ -149,7 +150,7 @@ def test_columns_have_the_smallest_dtypes_that_hold_them():
 
 
 @given(pictures(), st.sampled_from([2, 40, 2**16]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_keys_sort_as_rows_do_also_where_ranks_must_stand_for_numbers(columns, largest):
     rows = [tuple(pixel) for pixel in zip(*(c.ravel().tolist() for c in columns), strict=True)]
     middle = len(rows) // 2

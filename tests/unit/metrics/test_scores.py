@@ -14,6 +14,7 @@ from overtile.metrics.compare import compare
 from overtile.metrics.counts import Agreement
 from overtile.metrics.partitions import partition_scores
 from overtile.metrics.scores import all_scores, class_scores, object_scores
+from tests.examples import examples
 
 NAMES = ["background", "cell"]
 
@@ -80,7 +81,7 @@ IDS = arrays(np.uint16, (2, 6, 7), elements=st.integers(0, 4))
 
 
 @given(IDS, IDS, st.tuples(*[st.integers(1, 7)] * 3))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_any_cut_into_blocks_gives_the_same_scores(reference, segmented, edge):
     whole = agree(reference, segmented)
     pieces = Agreement(2)
@@ -117,7 +118,7 @@ def slow_matches(reference, segmented, threshold) -> int:
 
 
 @given(IDS, IDS, st.sampled_from([0.05, 0.1, 0.2, 0.3, 0.5, 0.55, 0.8, 1.0]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_as_many_objects_match_one_to_one_as_can(reference, segmented, threshold):
     scores = objects(reference, segmented, threshold)
     found = slow_matches(reference, segmented, threshold)
@@ -194,7 +195,7 @@ def test_large_ids_are_told_apart():
 
 
 @given(IDS, IDS)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_rand_scores_are_those_of_scikit_image(reference, segmented):
     scores = partition_scores(agree(reference, segmented).pairs)["rand"]
     if not reference.any():
@@ -209,7 +210,7 @@ def test_rand_scores_are_those_of_scikit_image(reference, segmented):
 
 
 @given(IDS, IDS)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_information_scores_are_those_of_scikit_image(reference, segmented):
     scores = partition_scores(agree(reference, segmented).pairs)["information"]
     inside = reference > 0

@@ -25,6 +25,7 @@ from overtile.stores.labels import write_component_store
 from overtile.stores.ngff import multiscale_attributes
 from overtile.stores.store import Store
 from overtile.stores.writer import StoreWriter
+from tests.examples import examples
 from tests.unit import naive
 
 BLOCKS = [(1, 1, 1), (1, 3, 4), (2, 5, 2), (3, 4, 7)]
@@ -104,7 +105,9 @@ volumes = naive.labels([(2, 3, 5), (1, 4, 7), (1, 5, 9)], 6)
     st.integers(0, 99),
 )
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_tables_are_right_and_have_the_same_bytes_whatever_the_blocks(
     tmp_path_factory, monkeypatch, labels, block, size, has_values, seed

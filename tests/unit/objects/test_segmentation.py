@@ -20,6 +20,7 @@ from overtile.stores import layout, scratch
 from overtile.stores.store import ROOT, Store
 from overtile.stores.writer import StoreWriter
 from overtile_workflow.settings import check_settings, check_together, load_schema, wanted_stages
+from tests.examples import examples
 from tests.unit import naive_objects as naive
 
 LAYOUTS = [
@@ -120,7 +121,9 @@ ways = st.builds(
 
 @given(pictures(), ways, st.sampled_from(LAYOUTS))
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_streamed_objects_equal_those_made_at_once_whatever_the_shards(
     tmp_path_factory, monkeypatch, probabilities, how, blocks

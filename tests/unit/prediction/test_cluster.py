@@ -1,6 +1,7 @@
 """Workers of a cluster share one store: the same bytes, whoever dies on the way."""
 
 import json
+import math
 import os
 import shlex
 import signal
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from overtile import progress
 from overtile.errors import InputError
 from overtile.networks import device as devices
 from overtile.networks.device import WORKER, Device
@@ -31,6 +33,13 @@ def small_blocks(monkeypatch):
     """Shards of 8 x 8 pixels: sixteen blocks."""
     monkeypatch.setattr(layout, "PICTURE_CHUNK", (1, 4, 4))
     monkeypatch.setattr(layout, "PICTURE_SHARD", (1, 8, 8))
+
+
+@pytest.fixture(autouse=True)
+def no_lines_of_progress(monkeypatch):
+    """However slow the machine is: standard error is empty where nobody says anything else."""
+    monkeypatch.setattr(progress, "SECONDS_WORTH_A_LINE", math.inf)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", math.inf)
 
 
 @pytest.fixture(scope="module")
@@ -201,13 +210,19 @@ def test_sigterm_ends_in_order_so_that_workers_are_told():
 
 SBATCH = """\
 import os, subprocess, sys
+from itertools import count
 from pathlib import Path
 here = Path(__file__).parent
 if "--test-only" in sys.argv:
     (here / "tried.sh").write_text(sys.stdin.read())
     sys.exit(0)
-number = len(list(here.glob("job*.sh"))) + 1
-script = here / f"job{number}.sh"
+for number in count(1):
+    script = here / f"job{number}.sh"
+    try:
+        script.touch(exist_ok=False)  # two may be submitted at the same time
+        break
+    except FileExistsError:
+        pass
 script.write_text(Path(sys.argv[-1]).read_text())
 job = subprocess.Popen(
     ["bash", str(script)], start_new_session=True, cwd=os.getcwd(),
@@ -245,6 +260,7 @@ def program(path: Path, text: str) -> None:
 def test_jobs_of_slurm_write_the_same_bytes_are_cancelled_and_leave_only_logs(slurm, tmp_path):
     expected = write(tmp_path / "one" / "s", squares(tmp_path / "alone"))
     with open_cluster("slurm", 2, CPU, 1.0, []) as client:
+        client.wait_for_workers(2, timeout=120)
         assert write(tmp_path / "two" / "s", squares(tmp_path / "notes"), client) == expected
     processes = [int(file.read_text()) for file in slurm.glob("pid*")]
     assert len(processes) == 2

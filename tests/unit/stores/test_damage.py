@@ -10,9 +10,10 @@ import pytest
 
 from overtile.errors import InputError
 from overtile.stores.root import ROOT, remedy
+from tests.examples import examples
 from tests.unit.finished import STEPS, STORES, make_all, make_old, read_all, shard_of, small_layout
 
-FLIPS = 25
+FLIPS = examples(25)
 FILES = {
     "root": lambda store: store / ROOT,
     "array": lambda store: store / "0" / ROOT,

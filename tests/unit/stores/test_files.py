@@ -23,14 +23,10 @@ from safetensors.torch import save_file
 
 from overtile.errors import InputError
 from overtile.stores.files import is_leftover, open_own, replace_when_done, write_text
+from tests.unit.writing import write_many
 
 LEFT = ".a.json.0123456789abcdef.part"
 PRECIOUS = "precious\n"
-
-
-def write_many(target, letter, times):
-    for _ in range(times):
-        write_text(target, letter * 200_000)
 
 
 def test_many_processes_write_one_file_at_once_and_it_is_always_whole(tmp_path):

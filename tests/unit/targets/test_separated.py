@@ -16,6 +16,7 @@ from overtile.readers.raw import RawImage
 from overtile.stores.store import ROOT, Store
 from overtile.targets import separated
 from overtile.targets.separated import write_separated
+from tests.examples import examples
 from tests.unit import naive
 
 crowded = st.one_of(
@@ -24,7 +25,7 @@ crowded = st.one_of(
 
 
 @given(crowded, st.sampled_from([1, 2, 3, 5, 60]))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_a_pixel_becomes_background_where_another_cell_is_within_reach(instances, separate_px):
     found = separate(instances, separate_px)
     assert (found.dtype, found.shape) == (instances.dtype, instances.shape)
@@ -32,7 +33,7 @@ def test_a_pixel_becomes_background_where_another_cell_is_within_reach(instances
 
 
 @given(crowded, st.sampled_from([1, 2, 3]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_afterwards_no_two_cells_share_a_face_and_nothing_is_left_to_cut(instances, separate_px):
     found = separate(instances, separate_px)
     for axis in range(found.ndim):
@@ -149,7 +150,9 @@ cases = st.one_of(
     st.sampled_from([1, 3]),
 )
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_streamed_labels_equal_labels_separated_at_once_byte_for_byte(
     tmp_path_factory, monkeypatch, case, blocks, separate_px, ignore, workers

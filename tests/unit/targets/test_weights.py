@@ -16,6 +16,7 @@ from overtile.stores.store import ROOT, Store
 from overtile.stores.subblocks import compute_in_pieces
 from overtile.targets import weights
 from overtile.targets.weights import Weighting, choose_weighting, write_weights
+from tests.examples import examples
 from tests.unit import naive
 
 
@@ -76,7 +77,9 @@ deep = st.tuples(
     st.sampled_from([1, 3]),
 )
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_streamed_weights_equal_weights_made_at_once_byte_for_byte(
     tmp_path_factory, monkeypatch, case, blocks, sigma, tolerance, workers
