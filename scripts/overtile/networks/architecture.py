@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from math import prod
 
+from overtile.settings.model import Settings
+from overtile.settings.ranges import Axes, Channels, ClassCount, Kernel, Norm, Pool, Share, Width
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -17,14 +20,14 @@ class Architecture:
     arXiv:1606.06650; Ulyanov et al. 2016, arXiv:1607.08022.
     """
 
-    ndim: int
-    in_channels: int
-    classes: int
-    width: int
-    pools: tuple[tuple[int, ...], ...]
-    kernels: tuple[tuple[int, ...], ...]
-    dropout: float = 0.5
-    norm: str = "none"
+    ndim: Axes
+    in_channels: Channels
+    classes: ClassCount
+    width: Width
+    pools: tuple[tuple[Pool, ...], ...]
+    kernels: tuple[tuple[Kernel, ...], ...]
+    dropout: Share = Settings.dropout
+    norm: Norm = Settings.norm
 
     @property
     def is_exact(self) -> bool:
