@@ -27,8 +27,7 @@ def build_parser():
     parser.add_argument(
         "--config", type=cli.path, required=True, help="its configuration, inside the folder"
     )
-    parser.add_argument("--title", default="Slide archive", help="name of the results")
-    add_settings(parser, Archive, "licence")
+    add_settings(parser, Archive, "title", "licence")
     parser.add_argument("--snakemake", default="unknown", help="version that ran the workflow")
     return parser
 

@@ -17,7 +17,7 @@ class Archive(Section):
         )
     )
 
-    title: str = setting("Segmentation report", "Title of the report.")
+    title: str = setting("Segmentation report", "Title of the report and of the RO-Crate.")
     licence: str = setting(
         "not stated", "Licence of the results for the RO-Crate: a URL, or words."
     )
