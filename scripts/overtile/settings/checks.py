@@ -81,6 +81,8 @@ def _read(wanted: Value, value: Any, name: str, where: str) -> Any:
         return _scalar(wanted, value, name, where)
     if not isinstance(value, list):
         raise InputError(f"{where}: {name} is {shown(value)}, not a list; correct it")
+    if len(value) not in wanted.length:
+        raise InputError(f"{where}: {name} has {len(value)} values; allowed: {wanted.length}")
     if is_dataclass(wanted.items.kind):
         inner = wanted.items.kind
         return tuple(read_record(inner, v, f"{where}, {name} {n}") for n, v in enumerate(value))

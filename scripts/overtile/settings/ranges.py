@@ -1,6 +1,7 @@
 """What values may be: ranges of numbers, choices, patterns of texts, lengths of lists.
 
-They stand in the types of fields, as in `sigma_px: Positive`. A number without one is 0 or above.
+They stand in the types of fields, as in `sigma_px: Positive`. A number without a range is 0 or
+above.
 """
 
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Pattern:
-    """Texts that a regular expression matches from end to end; `words` says which these are."""
+    """Texts that a configuration may have: a regular expression, and the same in words."""
 
     regex: str
     words: str
@@ -66,6 +67,14 @@ class Length:
     low: int = 0
     high: int | None = None
     differ: bool = False
+
+    def __contains__(self, count: int) -> bool:
+        """Whether a list may have so many values."""
+        return self.low <= count and (self.high is None or count <= self.high)
+
+    def __str__(self) -> str:
+        """What is allowed, in words."""
+        return f"{self.low} or more" if self.high is None else f"{self.low} to {self.high}"
 
 
 ABOVE_0 = Range(above=True)

@@ -9,7 +9,7 @@ import pytest
 
 from overtile import cli
 from overtile.errors import InputError
-from overtile.settings.checks import read_record
+from overtile.settings.checks import read_record, to_plain
 from overtile.settings.configuration import Configuration, Model
 from overtile.settings.declared import REQUIRED, Section, Value, setting, settings_of, value_of
 from overtile.settings.flags import add_settings, settings_from
@@ -56,6 +56,8 @@ def test_a_new_setting_is_in_the_schema_with_type_range_unit_and_default():
         "maximum": 9,
         "default": 2,
     }
+    # Commands and keys hold it: 2.0 would make others.
+    assert repr(properties["smooth_px"]["default"]) == "2"
     assert properties["method"]["enum"] == ["median", "mean"]
     assert properties["edges_px"] | {"minItems": 2, "maxItems": 3} == properties["edges_px"]
     assert properties["is_fast"]["type"] == "boolean"
@@ -184,14 +186,15 @@ def test_a_file_is_held_to_what_is_declared():
     assert read_record(Smoothing, {"smooth_px": 3, "edges_px": [1, 2]}, "f") == Smoothing(
         smooth_px=3, edges_px=(1, 2)
     )
-    for values, message in {
+    for (name, value), message in {
+        ("edges_px", (1,)): "f: edges_px has 1 values; allowed: 2 to 3",
         ("smooth_px", 0): "f: smooth_px is 0; allowed: above 0, up to 9",
         ("method", "max"): r"f: method is 'max'; allowed: \('median', 'mean'\)",
         ("edges_px", 3): "f: edges_px is 3, not a list; correct it",
         ("smoth_px", 3): "f: unknown key 'smoth_px'; did you mean 'smooth_px'?",
     }.items():
         with pytest.raises(InputError, match=message):
-            read_record(Smoothing, dict([values]), "f")
+            read_record(Smoothing, {name: to_plain(value)}, "f")
 
 
 def test_flags_bear_the_name_of_their_setting():
