@@ -107,14 +107,15 @@ class Architecture:
 
 def choose_levels(
     ndim: int, depth: int, spacing: tuple[float, ...]
-) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
+) -> tuple[tuple[tuple[Pool, ...], ...], tuple[tuple[Kernel, ...], ...]]:
     """Pools and kernels of a network for pixels of the given edge lengths.
 
     An axis that is at least twice as coarse as the finest is neither pooled nor convolved until
     the others have caught up, so that the network sees about cubic voxels.
     """
     spacing = list(spacing[-ndim:])
-    pools, kernels = [], []
+    pools: list[tuple[Pool, ...]] = []
+    kernels: list[tuple[Kernel, ...]] = []
     for _ in range(depth + 1):
         finest = min(spacing)
         fine = [s < 2 * finest for s in spacing]

@@ -19,7 +19,7 @@ from overtile.settings.ranges import (
     Seed,
 )
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 
 FIRST = frozenset(
     (
