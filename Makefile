@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 MARK := .made-by-make-demo
 .DEFAULT_GOAL := help
 
-.PHONY: help env demo test test-all mutations lint solve format lock clean
+.PHONY: help env demo test test-all mutations lint generated solve format lock clean
 
 help:  ## List these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
@@ -52,6 +52,9 @@ lint: env  ## Check style, imports, rules, shipped configurations and environmen
 	PYTHONPATH=workflow/lib python tests/lint_workflow.py
 	python tests/lint_environments.py
 	python tests/code_names.py
+
+generated: env  ## Write the schema and the tables of the configuration from its settings
+	python tests/generated.py --write
 
 solve: env  ## Ask conda-forge whether the builds of envs/*.yaml exist (lint cannot)
 	python tests/solve_environments.py

@@ -3,6 +3,8 @@
 import sys
 
 from overtile import cli, outputs
+from overtile.settings.archive import Archive
+from overtile.settings.flags import add_settings
 
 
 def build_parser():
@@ -25,8 +27,7 @@ def build_parser():
     parser.add_argument(
         "--config", type=cli.path, required=True, help="its configuration, inside the folder"
     )
-    parser.add_argument("--title", default="Slide archive", help="name of the results")
-    parser.add_argument("--licence", default="not stated", help="of the results, as a URL")
+    add_settings(parser, Archive, "title", "licence")
     parser.add_argument("--snakemake", default="unknown", help="version that ran the workflow")
     return parser
 

@@ -3,6 +3,8 @@
 import sys
 
 from overtile import cli, outputs
+from overtile.settings.evaluation import Evaluating
+from overtile.settings.flags import add_settings
 
 
 def build_parser():
@@ -17,9 +19,7 @@ def build_parser():
     parser.add_argument(
         "--scores", type=outputs.file(".json"), required=True, help="JSON file to write"
     )
-    parser.add_argument(
-        "--iou-threshold", type=float, default=0.5, help="objects match from this IoU on"
-    )
+    add_settings(parser, Evaluating)
     parser.add_argument(
         "--kind",
         choices=("instances", "binary"),
@@ -33,14 +33,11 @@ def build_parser():
 
 def run(args):
     """Compare the two block by block and write the scores."""
-    from overtile.errors import InputError
     from overtile.ingest.label_files import open_labels
     from overtile.metrics.compare import compare
     from overtile.stores.digest import digest_file, sealed
     from overtile.stores.files import write_json
 
-    if not 0 < args.iou_threshold <= 1:
-        raise InputError(f"--iou-threshold: is {args.iou_threshold}; allowed: above 0, up to 1")
     with (
         open_labels(args.reference, args.kind) as reference,
         open_labels(args.segmentation, args.kind) as segmentation,

@@ -3,6 +3,8 @@
 import sys
 
 from overtile import cli, outputs
+from overtile.settings.flags import add_settings, settings_from
+from overtile.settings.labels import Labels
 
 
 def build_parser():
@@ -25,19 +27,7 @@ def build_parser():
         help="pixel edges Y X or Z Y X in micrometres, instead of the file's own",
     )
     parser.add_argument("--channels", nargs="+", metavar="NAME", help="a name for each channel")
-    parser.add_argument(
-        "--kind", choices=("instances", "binary", "semantic"), help="what the labels mean"
-    )
-    parser.add_argument(
-        "--classes",
-        nargs="+",
-        metavar="NAME",
-        help="class names, background first",
-    )
-    parser.add_argument(
-        "--values", type=int, nargs="+", help="raw label of each class; without it 0, 1, 2, ..."
-    )
-    parser.add_argument("--ignore", type=int, help="raw label of pixels to leave out everywhere")
+    add_settings(parser, Labels, are_optional=True)  # with --labels only
     return parser
 
 
@@ -78,17 +68,8 @@ def run(args):
 
     if args.kind is None:
         raise InputError("--kind: missing; allowed with --labels: instances, binary, semantic")
-    names = args.classes or ["background", "foreground"]
-    values = args.values or list(range(len(names)))
-    if len(values) != len(names):
-        raise InputError(f"--values: {len(values)} values for {len(names)} classes; give as many")
-    if args.kind == "semantic" and len({*values, args.ignore}) != len(values) + 1:
-        raise InputError(
-            f"--values: {' '.join(map(str, values))} with --ignore {args.ignore} names a value "
-            "twice; each raw label means one thing"
-        )
-    if args.kind != "semantic" and len(names) != 2:
-        raise InputError(f"--classes: {len(names)} names; kind {args.kind} has 2 classes")
+    labels = settings_from(args, Labels)
+    labels.check()
     if folder.parent.name == "labels" and (folder.parent.parent / "zarr.json").exists():
         picture = Store.open(folder.parent.parent, "picture")
         if picture.shape != raw.shape[1:]:
@@ -98,7 +79,8 @@ def run(args):
             )
         size = picture.attributes["pixel_size_um"]
     key = digest_of(*given, size)
-    write_reference(raw, folder, key, args.kind, names, values, args.ignore, size)
+    names, values = list(labels.classes), list(labels.values or range(len(labels.classes)))
+    write_reference(raw, folder, key, labels.kind, names, values, labels.ignore, size)
     return facts
 
 

@@ -3,6 +3,8 @@
 import sys
 
 from overtile import cli, outputs
+from overtile.settings.flags import add_settings
+from overtile.settings.prediction import Predicting
 
 
 def build_parser():
@@ -20,58 +22,9 @@ def build_parser():
         "--probabilities", type=outputs.STORE, required=True, help="P.ome.zarr to write"
     )
     parser.add_argument(
-        "--keep",
-        choices=("probabilities", "classes"),
-        default="probabilities",
-        help="classes: only the most probable class of each pixel, in less space",
-    )
-    parser.add_argument(
-        "--test-time-augmentation",
-        choices=("none", "flips", "flips_and_turns"),
-        default="none",
-        help="average over mirrored and turned tiles; takes so many times longer",
-    )
-    parser.add_argument(
-        "--uncertainty",
-        action="store_true",
-        help="keep one more channel: how far the averaged predictions disagree",
-    )
-    parser.add_argument(
-        "--background",
-        choices=("none", "otsu", "triangle", "fill"),
-        default="none",
-        help="leave out what is background: by a threshold, or where pixels are --fill-value",
-    )
-    parser.add_argument(
-        "--fill-value",
-        type=float,
-        default=0,
-        help="of pixels without anything; a negative one as in --fill-value=-3.4e+38",
-    )
-    parser.add_argument(
         "--mask", type=cli.path, help="look only where this picture or label store is not 0"
     )
-    parser.add_argument(
-        "--pixel-size",
-        choices=("refuse", "resample", "ignore"),
-        default="refuse",
-        help="what to do with a slide whose pixels are 1.2 times larger or smaller than those of "
-        "all training slides; resample: predict it at their size, and bring the result back",
-    )
-    parser.add_argument(
-        "--memory-gb",
-        type=cli.positive,
-        default=4.0,
-        help="of each worker: of the host, and of a GPU; where another value leads to other tiles "
-        "a slide is computed anew",
-    )
-    parser.add_argument(
-        "--block-px",
-        type=cli.at_least_one,
-        help="edge of the tiles that the network sees at once; without it, chosen to fit into "
-        "--memory-gb; changes speed and memory only, but for networks with instance normalisation; "
-        "with another value a slide is computed anew",
-    )
+    add_settings(parser, Predicting)
     parser.add_argument(
         "--workers",
         type=cli.at_least_one,

@@ -3,6 +3,8 @@
 import sys
 
 from overtile import cli, outputs
+from overtile.settings.archive import Archive
+from overtile.settings.flags import add_settings
 
 
 def build_parser():
@@ -41,7 +43,7 @@ def build_parser():
     parser.add_argument(
         "--targets", type=cli.path, nargs="*", default=[], help="labels that each of these is for"
     )
-    parser.add_argument("--title", default="Slide archive", help="headline of the page")
+    add_settings(parser, Archive, "title")
     parser.add_argument(
         "--reference-name", default="reference", help="label store that holds the reference"
     )

@@ -6,6 +6,8 @@ In this order: class map, seeds, growth of seeds, holes, borders, least size.
 import sys
 
 from overtile import cli, outputs
+from overtile.settings.flags import add_settings, settings_from
+from overtile.settings.segmentation import Segmenting
 
 
 def build_parser():
@@ -23,52 +25,19 @@ def build_parser():
         type=outputs.file(".parquet"),
         help="table to write, O.parquet, with a row per object",
     )
-    parser.add_argument(
-        "--threshold",
-        type=cli.fraction,
-        help="foreground is what has at least this probability; without it, what is more probable "
-        "than background as a single class",
-    )
-    parser.add_argument(
-        "--seed-threshold",
-        type=cli.fraction,
-        help="objects grow from where the foreground has at least this probability; without it, "
-        "they are connected components",
-    )
-    _add_pixels(parser, "--min-seed-px", "smaller seeds are no seeds")
-    parser.add_argument(
-        "--grow-px",
-        type=cli.at_least_one,
-        default=16,
-        help="how far objects grow from their seeds; what they do not reach becomes background",
-    )
-    _add_pixels(parser, "--max-hole-px", "holes of up to so many pixels are filled")
-    _add_pixels(parser, "--border-px", "gaps between objects of up to so many pixels are closed")
-    _add_pixels(parser, "--min-object-px", "smaller objects become background")
-    parser.add_argument(
-        "--min-object-um",
-        type=cli.positive,
-        help="the same in micrometres: um^2 of a picture, um^3 of a volume",
-    )
+    add_settings(parser, Segmenting)
     return parser
-
-
-def _add_pixels(parser, flag, meaning):
-    parser.add_argument(flag, type=cli.zero_or_more, default=0, help=meaning)
 
 
 def run(args):
     """Read probabilities shard by shard and write the label store."""
-    from dataclasses import fields
-
     from overtile.code_digest import code_digest
     from overtile.objects.segmentation import write_segmentation
     from overtile.settings.keys import key_values
-    from overtile.settings.segmentation import Segmenting
     from overtile.stores.digest import digest_file, digest_of
     from overtile.stores.store import Store, store_path
 
-    how = Segmenting(**{field.name: getattr(args, field.name) for field in fields(Segmenting)})
+    how = settings_from(args, Segmenting)
     probabilities = Store.open(args.probabilities, "probabilities")
     code = code_digest(__file__, how.stages)
     key = digest_of(probabilities.digest, key_values(how), code)

@@ -3,6 +3,9 @@
 import sys
 
 from overtile import cli, outputs
+from overtile.settings.flags import add_settings
+from overtile.settings.model import Settings
+from overtile.settings.ranges import Range
 
 
 def build_parser():
@@ -14,16 +17,9 @@ def build_parser():
     parser.add_argument(
         "--separated", type=outputs.STORE, required=True, help="label store to write, S.ome.zarr"
     )
-    parser.add_argument(
-        "--separate-px",
-        type=cli.at_least_one,
-        default=1,
-        help="how far from another cell a pixel becomes background; twice as many pixels then lie "
-        "between cells that touched",
-    )
-    parser.add_argument(
-        "--ndim", type=int, choices=(2, 3), default=2, help="2: planes are independent; 3: volume"
-    )
+    # With 0 there is nothing to separate.
+    add_settings(parser, Settings, "separate_px", limit=Range(1))
+    add_settings(parser, Settings, "ndim")
     cli.add_threads(parser)
     return parser
 

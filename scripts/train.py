@@ -3,6 +3,8 @@
 import sys
 
 from overtile import cli, outputs
+from overtile.settings.archive import Archive
+from overtile.settings.flags import add_settings
 
 
 def build_parser():
@@ -34,12 +36,7 @@ def build_parser():
     )
     parser.add_argument("--model", type=outputs.FOLD, required=True, help="folder of the fold")
     parser.add_argument("--fold", type=int, default=0, help="which fold of the plan")
-    parser.add_argument(
-        "--retrain-on-code-change",
-        action="store_true",
-        help="train a finished fold again if other code trained it; without it only other data, "
-        "labels or settings do that",
-    )
+    add_settings(parser, Archive, "retrain_on_code_change")
     cli.add_device(parser)
     return parser
 

@@ -3,6 +3,8 @@
 import sys
 
 from overtile import cli, outputs
+from overtile.settings.flags import add_settings
+from overtile.settings.model import Settings
 
 
 def build_parser():
@@ -15,27 +17,16 @@ def build_parser():
     parser.add_argument(
         "--plan", type=cli.path, help="take everything below, but for --threads, from a plan"
     )
-    parser.add_argument("--w0", type=cli.positive, default=10.0, help="height of the border term")
+    add_settings(parser, Settings, "w0", "ndim")
     sigma = parser.add_mutually_exclusive_group()
-    sigma.add_argument(
-        "--sigma-px", type=cli.positive, default=5.0, help="width of the border term, in pixels"
-    )
-    sigma.add_argument("--sigma-um", type=cli.positive, help="the same in micrometres")
-    parser.add_argument(
-        "--tolerance",
-        type=cli.fraction,
-        default=1e-6,
-        help="a border term below this fraction of w0 is 0",
-    )
+    add_settings(sigma, Settings, "sigma_px", "sigma_um")
+    add_settings(parser, Settings, "border_tolerance", also="--tolerance")
     parser.add_argument(
         "--class-weights",
         type=cli.not_negative,
         nargs="+",
         metavar="WEIGHT",
         help="w_c of background and each class; without it they balance this slide's classes",
-    )
-    parser.add_argument(
-        "--ndim", type=int, choices=(2, 3), default=2, help="2: planes are independent; 3: volume"
     )
     cli.add_threads(parser)
     return parser
@@ -69,7 +60,7 @@ def run(args):
                 w0=args.w0,
                 sigma_px=args.sigma_px,
                 sigma_um=args.sigma_um,
-                tolerance=args.tolerance,
+                tolerance=args.border_tolerance,
                 spacing=[edge / min(size[-2:]) for edge in size],
                 name=str(args.labels),
             )

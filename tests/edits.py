@@ -46,8 +46,8 @@ WITHOUT_EFFECT: dict[str, list[Callable[[Path], None]]] = {
         add(f"{LIBRARY}/geometry/spans.py", "\n# A remark.\n"),
     ],
     "a help text and a default of a command line change": [
-        replace("scripts/segment.py", "smaller seeds are no seeds", "smaller seeds do not count"),
-        replace("scripts/predict.py", "default=4.0", "default=6.0"),
+        replace(f"{LIBRARY}/settings/segmentation.py", "Smaller seeds", "Small seeds"),
+        replace(f"{LIBRARY}/settings/prediction.py", "        4.0,", "        6.0,"),
     ],
     "a family of networks is added": [
         add(
@@ -97,14 +97,8 @@ WITHOUT_EFFECT: dict[str, list[Callable[[Path], None]]] = {
         ),
         replace(
             f"{LIBRARY}/settings/segmentation.py",
-            "    min_object_um: float | None = None\n",
-            "    min_object_um: float | None = None\n    smooth_px: int = 0\n",
-        ),
-        replace(
-            "scripts/segment.py",
-            '    _add_pixels(parser, "--min-object-px"',
-            '    _add_pixels(parser, "--smooth-px", "smooth outlines")\n'
-            '    _add_pixels(parser, "--min-object-px"',
+            "    min_object_um: ",
+            '    smooth_px: int = setting(0, "Smooth outlines.")\n    min_object_um: ',
         ),
     ],
     "an optional setting of prediction is added": [
@@ -115,8 +109,8 @@ WITHOUT_EFFECT: dict[str, list[Callable[[Path], None]]] = {
         ),
         replace(
             f"{LIBRARY}/settings/prediction.py",
-            "    uncertainty: bool = False\n",
-            "    uncertainty: bool = False\n    sharpen: bool = False\n",
+            "    background: ",
+            '    sharpen: bool = setting(False, "Sharpen.")\n    background: ',
         ),
     ],
     "optional settings of a model are added": [
@@ -132,13 +126,13 @@ WITHOUT_EFFECT: dict[str, list[Callable[[Path], None]]] = {
         ),
         replace(
             f"{LIBRARY}/settings/model.py",
-            "    noise: float = 0.05\n",
-            "    noise: float = 0.05\n    blur: float = 0.0\n",
+            "    noise: ",
+            '    blur: float = setting(0.0, "Blur.")\n    noise: ',
         ),
         replace(
             f"{LIBRARY}/settings/model.py",
-            "    folds: int = 1\n",
-            "    folds: int = 1\n    warmup_steps: int = 0\n",
+            "    folds: ",
+            '    warmup_steps: int = setting(0, "Steps.")\n    folds: ',
         ),
     ],
     "training, planning and weighing change": [

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from faults import tell
+from generated import stale
 from overtile_workflow.settings import check_settings, load_schema
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,7 +25,7 @@ def lint_rules() -> list[str]:
 
 
 def lint_configurations() -> list[str]:
-    """Faults of every shipped configuration, and keys that config/README.md does not explain."""
+    """Faults of every shipped configuration, and files about it that are out of date."""
     schema = load_schema(ROOT / "workflow" / "schemas" / "config.schema.yaml")
     faults = []
     for path in sorted(ROOT.glob("config/**/*.yaml")):
@@ -32,21 +33,7 @@ def lint_configurations() -> list[str]:
             check_settings(yaml.safe_load(path.read_text()), schema, str(path.relative_to(ROOT)))
         except ValueError as error:
             faults.append(str(error))
-    explained = (ROOT / "config" / "README.md").read_text()
-    faults += [
-        f"config/README.md: does not explain the key {key!r}"
-        for key in sorted(_keys(schema) | _keys(schema["$defs"]["model"]))
-        if f"`{key}`" not in explained
-    ]
-    return faults
-
-
-def _keys(schema: dict) -> set[str]:
-    """Names of all keys that a schema allows, at any depth."""
-    found = set()
-    for name, part in schema.get("properties", {}).items():
-        found |= {name} | _keys(part)
-    return found
+    return [*faults, *stale()]
 
 
 def main() -> int:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from overtile import outputs
 from overtile.errors import InputError
+from overtile.settings.archive import Archive
+from overtile.settings.flags import add_settings, number
+from overtile.settings.ranges import ABOVE_0, Range
 from overtile.stores.run_log import StepRun, running_step
 from overtile.system_errors import describe
 
@@ -125,19 +128,7 @@ def add_record(parser: argparse.ArgumentParser) -> None:
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add --device and --precision, for steps that run a network."""
-    parser.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda"),
-        default="auto",
-        help="where the network runs; cuda: an error if no GPU is seen; auto: on a GPU where there "
-        "is one, an error if torch cannot use it",
-    )
-    parser.add_argument(
-        "--precision",
-        choices=("auto", "fp32", "bf16"),
-        default="auto",
-        help="of the network's arithmetic; auto: bf16 where the processor or GPU has it",
-    )
+    add_settings(parser, Archive, "device", "precision")
     add_threads(parser)
 
 
@@ -146,44 +137,11 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=at_least_one, default=2, help="processor threads")
 
 
-def positive(text: str) -> float:
-    """An argparse type: a number above 0."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"is {text}; allowed: a number above 0")
-    return value
-
-
-def not_negative(text: str) -> float:
-    """An argparse type: a finite number, 0 or above."""
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"is {text}; allowed: a number of 0 or above")
-    return value
-
-
-def at_least_one(text: str) -> int:
-    """An argparse type: a whole number of 1 or above."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"is {text}; allowed: 1, 2, 3, ...")
-    return value
-
-
-def zero_or_more(text: str) -> int:
-    """An argparse type: a whole number of 0 or above."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"is {text}; allowed: 0, 1, 2, ...")
-    return value
-
-
-def fraction(text: str) -> float:
-    """An argparse type: a number between 0 and 1, both excluded."""
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"is {text}; allowed: above 0 and below 1")
-    return value
+positive = number(float, ABOVE_0)
+not_negative = number(float, Range())
+at_least_one = number(int, Range(1))
+zero_or_more = number(int, Range())
+"""Types of flags that are no settings."""
 
 
 def path(text: str) -> Path:

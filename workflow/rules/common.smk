@@ -75,7 +75,7 @@ def script(name, section=None, switches=()):
     return [path, *later, *switches] if later or switches else path
 
 
-# The one library file read here; it needs nothing but the standard library.
+# A file of the library that needs nothing else: no rule imports the library.
 DIGEST = runpy.run_path(f"{SCRIPTS}/overtile/code_digest.py")
 
 

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from math import prod
 
+from overtile.settings.model import Settings
+from overtile.settings.ranges import Axes, Channels, ClassCount, Kernel, Norm, Pool, Share, Width
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -17,14 +20,14 @@ class Architecture:
     arXiv:1606.06650; Ulyanov et al. 2016, arXiv:1607.08022.
     """
 
-    ndim: int
-    in_channels: int
-    classes: int
-    width: int
-    pools: tuple[tuple[int, ...], ...]
-    kernels: tuple[tuple[int, ...], ...]
-    dropout: float = 0.5
-    norm: str = "none"
+    ndim: Axes
+    in_channels: Channels
+    classes: ClassCount
+    width: Width
+    pools: tuple[tuple[Pool, ...], ...]
+    kernels: tuple[tuple[Kernel, ...], ...]
+    dropout: Share = Settings.dropout
+    norm: Norm = Settings.norm
 
     @property
     def is_exact(self) -> bool:
@@ -104,14 +107,15 @@ class Architecture:
 
 def choose_levels(
     ndim: int, depth: int, spacing: tuple[float, ...]
-) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]:
+) -> tuple[tuple[tuple[Pool, ...], ...], tuple[tuple[Kernel, ...], ...]]:
     """Pools and kernels of a network for pixels of the given edge lengths.
 
     An axis that is at least twice as coarse as the finest is neither pooled nor convolved until
     the others have caught up, so that the network sees about cubic voxels.
     """
     spacing = list(spacing[-ndim:])
-    pools, kernels = [], []
+    pools: list[tuple[Pool, ...]] = []
+    kernels: list[tuple[Kernel, ...]] = []
     for _ in range(depth + 1):
         finest = min(spacing)
         fine = [s < 2 * finest for s in spacing]

@@ -1,12 +1,25 @@
 """The plan of a training, typed: what was decided, and what follows from it."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from overtile.networks.architecture import Architecture
 from overtile.settings.keys import plain_values
 from overtile.settings.model import Augmentation
+from overtile.settings.ranges import (
+    BatchTiles,
+    Count,
+    EdgePx,
+    Fraction,
+    Loss,
+    Natural,
+    Optimiser,
+    Positive,
+    Real,
+    Seed,
+)
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 
 FIRST = frozenset(
     (
@@ -28,10 +41,10 @@ FIRST = frozenset(
 class Weights:
     """How a weight map is made; see `stores.weights.Weighting`. class_weights: one per class."""
 
-    w0: float
-    sigma_px: float
-    sigma_um: float | None
-    tolerance: float
+    w0: Positive
+    sigma_px: Positive
+    sigma_um: Positive | None
+    tolerance: Fraction
     class_weights: tuple[float, ...]
 
 
@@ -60,11 +73,11 @@ class Fingerprint:
     digest: str
     labels_digest: str
     separate_px: int
-    shape_px: tuple[int, ...]
-    channels: int
-    pixel_size_um: tuple[float, ...] | None
+    shape_px: tuple[Natural, ...]
+    channels: Natural
+    pixel_size_um: tuple[Positive, ...] | None
     dtype: str
-    mean: tuple[float, ...]
+    mean: tuple[Real, ...]
     std: tuple[float, ...]
     class_counts: tuple[int, ...]
     ignored_px: int
@@ -80,21 +93,21 @@ class Plan:
     of the tiles learnt from, (z) y x. slides: what was looked at to decide.
     """
 
-    format: int
+    format: Literal[1]
     classes: tuple[str, ...]
     architecture: Architecture
-    spacing: tuple[float, ...]
-    tile_output_px: tuple[int, ...]
+    spacing: tuple[Positive, ...]
+    tile_output_px: tuple[EdgePx, ...]
     weights: Weights
-    loss: str
-    optimiser: str
-    learning_rate: float
-    batch_tiles: int
-    epochs: int
-    steps_per_epoch: int
-    validation_tiles: int
+    loss: Loss
+    optimiser: Optimiser
+    learning_rate: Positive
+    batch_tiles: BatchTiles
+    epochs: Count
+    steps_per_epoch: Count
+    validation_tiles: Count
     augmentation: Augmentation
-    seed: int
+    seed: Seed
     folds: tuple[Fold, ...]
     slides: tuple[Fingerprint, ...]
 

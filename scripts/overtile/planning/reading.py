@@ -9,6 +9,7 @@ from overtile.networks.architecture import Architecture
 from overtile.networks.limits import refuse_too_large
 from overtile.planning.plan import Fingerprint, Fold, Plan
 from overtile.settings.checks import check_name, check_range, read_record, shown
+from overtile.settings.ranges import CLASS_COUNTS, DEPTHS
 from overtile.stores.yaml_files import read_yaml
 
 DERIVED = "tile_input_px"
@@ -57,7 +58,7 @@ def check_plan(plan: Plan, where: str) -> None:
 
 
 def _check_architecture(a: Architecture, where: str) -> None:
-    check_range("depth", len(a.pools), where)
+    check_range("depth", len(a.pools), DEPTHS, where)
     if len(a.kernels) != len(a.pools) + 1:
         raise InputError(
             f"{where}: has {len(a.kernels)} kernels for {len(a.pools)} pools; give one per level, "
@@ -91,7 +92,7 @@ def _check_tile(a: Architecture, output_px: tuple[int, ...], where: str) -> None
 
 def _check_classes(plan: Plan, where: str) -> None:
     names, count = plan.classes, plan.architecture.classes
-    check_range("classes", len(names), where)
+    check_range("classes", len(names), CLASS_COUNTS, where)
     check_names("classes", names, where)
     if len(names) != count:
         raise InputError(

@@ -1,6 +1,11 @@
-"""What the keys of settings and plans may be: ranges of numbers, choices, patterns of names."""
+"""What values may be: ranges of numbers, choices, patterns of texts, lengths of lists.
+
+They stand in the types of fields, as in `sigma_px: Positive`. A number without a range is 0 or
+above.
+"""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
 
 LARGEST = 1e300
 """No number may be larger, so that arithmetic with it stays finite."""
@@ -13,6 +18,9 @@ WIDEST = 1024
 
 MOST_CLASSES = 255
 """Class maps are uint8, and 255 marks pixels to ignore."""
+
+LONGEST_NAME = 200
+"""Characters of a slide's, a class's or a file's name at most."""
 
 
 @dataclass(frozen=True)
@@ -31,62 +39,80 @@ class Range:
 
     def __str__(self) -> str:
         """What is allowed, in words."""
-        if self.high < LARGEST and not self.below:
+        if self.high < LARGEST and not (self.above or self.below):
             return f"{self.low:g} to {self.high}"
         low = f"above {self.low:g}" if self.above else f"{self.low:g} and above"
-        high = f"below {self.high:g}" if self.below else "finite"
+        high = f"below {self.high:g}" if self.below else f"up to {self.high:g}"
+        if self.high == LARGEST:
+            high = "finite"
         return high if self.low == -LARGEST else f"{low}, {high}"
 
 
+@dataclass(frozen=True)
+class Pattern:
+    """Texts that a configuration may have: a regular expression, and the same in words."""
+
+    regex: str
+    words: str
+
+    def __str__(self) -> str:
+        """What is allowed, in words."""
+        return self.words
+
+
+@dataclass(frozen=True)
+class Length:
+    """Lists of `low` to `high` values; differ: each value stands in them once."""
+
+    low: int = 0
+    high: int | None = None
+    differ: bool = False
+
+    def __contains__(self, count: int) -> bool:
+        """Whether a list may have so many values."""
+        return self.low <= count and (self.high is None or count <= self.high)
+
+    def __str__(self) -> str:
+        """What is allowed, in words."""
+        return f"{self.low} or more" if self.high is None else f"{self.low} to {self.high}"
+
+
 ABOVE_0 = Range(above=True)
-FRACTION = Range(0, 1, above=True, below=True)
-COUNT = Range(1, 10**9)
-EDGE_PX = Range(1, 10**6)
+DEPTHS = Range(1, DEEPEST)
+CLASS_COUNTS = Range(2, MOST_CLASSES)
 
-RANGES = {
-    "width": Range(1, WIDEST),
-    "depth": Range(1, DEEPEST),
-    "in_channels": Range(1, 4096),
-    "classes": Range(2, MOST_CLASSES),
-    "pools": Range(1, 4),
-    "dropout": Range(0, 1, below=True),
-    "spacing": ABOVE_0,
-    "tile_px": EDGE_PX,
-    "tile_input_px": EDGE_PX,
-    "tile_output_px": EDGE_PX,
-    "batch_tiles": Range(1, 4096),
-    "epochs": COUNT,
-    "steps_per_epoch": COUNT,
-    "validation_tiles": COUNT,
-    "folds": Range(1, 1000),
-    # Training multiplies it by a million, and torch takes seeds of 64 bits.
-    "seed": Range(0, 10**13),
-    "learning_rate": ABOVE_0,
-    "w0": ABOVE_0,
-    "sigma_px": ABOVE_0,
-    "sigma_um": ABOVE_0,
-    "border_tolerance": FRACTION,
-    "tolerance": FRACTION,
-    "pixel_size_um": ABOVE_0,
-    "shape_px": Range(1),
-    "channels": Range(1),
-    "mean": Range(-LARGEST),
-}
-"""By key; a number of a key that is not here is 0 or above."""
+Real = Annotated[float, Range(-LARGEST)]
+Positive = Annotated[float, ABOVE_0]
+Fraction = Annotated[float, Range(0, 1, above=True, below=True)]
+Share = Annotated[float, Range(0, 1, below=True)]
+Natural = Annotated[int, Range(1)]
+Count = Annotated[int, Range(1, 10**9)]
+EdgePx = Annotated[int, Range(1, 10**6)]
 
-NORMS = ("none", "batch", "instance")
-CHOICES = {
-    "format": (1,),
-    "ndim": (2, 3),
-    "norm": NORMS,
-    "kernels": (1, 3, 5, 7),
-    "loss": ("cross_entropy", "cross_entropy_dice"),
-    "optimiser": ("adam", "sgd"),
-}
-"""By key, where there are few."""
+Axes = Literal[2, 3]
+Width = Annotated[int, Range(1, WIDEST)]
+Depth = Annotated[int, DEPTHS]
+ClassCount = Annotated[int, CLASS_COUNTS]
+Channels = Annotated[int, Range(1, 4096)]
+BatchTiles = Annotated[int, Range(1, 4096)]
+# Training multiplies it by a million, and torch takes seeds of 64 bits.
+Seed = Annotated[int, Range(0, 10**13)]
+Pool = Annotated[int, Range(1, 4)]
+Kernel = Literal[1, 3, 5, 7]
+Norm = Literal["none", "batch", "instance"]
+Loss = Literal["cross_entropy", "cross_entropy_dice"]
+Optimiser = Literal["adam", "sgd"]
 
-LONGEST_NAME = 200
-"""Characters of a slide's, a class's or a file's name at most."""
+NORMS = get_args(Norm)
+
+PLAIN_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,79}"
+PLAIN_WORDS = "1 to 80 letters, digits, '-', '_' and '.', the first a letter or digit"
+ClassName = Annotated[str, Pattern(f"^{PLAIN_NAME}$", PLAIN_WORDS)]
+# Results of a model lie beside the reference labels and the root file of a store.
+NOT_FREE = "not reference, not zarr.json"
+ModelName = Annotated[
+    str, Pattern(rf"^(?!(reference|zarr\.json)$){PLAIN_NAME}$", f"{PLAIN_WORDS}; {NOT_FREE}")
+]
 
 
 def is_name(text: str) -> bool:

@@ -1,40 +1,60 @@
-"""How probabilities become objects: settings, and what fits together."""
+"""How probabilities become objects: settings."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from overtile.errors import InputError
+from overtile.settings.declared import Section, setting
+from overtile.settings.ranges import Fraction, Natural, Positive
+from overtile.settings.together import flag, thresholds_fault, wanted_stages
 
 
 @dataclass(frozen=True)
-class Segmenting:
-    """How probabilities become objects; the fields in the order in which they matter.
+class Segmenting(Section):
+    """How probabilities become objects. The settings act in this order."""
 
-    threshold: least probability of foreground; None takes the most probable class. seed_threshold:
-    objects grow from components of at least this probability, in the same class, that have
-    min_seed_px pixels or more, up to grow_px face steps far (see `geometry.flood`); what they do
-    not reach becomes background. None takes the face-connected components of the class map.
-    max_hole_px: holes of up to so many pixels are filled (see `geometry.holes`). border_px: gaps
-    between objects of up to so many pixels are closed (see `geometry.gaps.close_gaps`).
-    min_object_px, min_object_um: smaller objects become background in the end; um^2 in a picture of
-    one plane, um^3 in a volume.
-    """
-
-    FIRST: ClassVar = frozenset(
+    FIRST = frozenset(
         (
             *("threshold", "seed_threshold", "min_seed_px", "grow_px", "max_hole_px"),
             *("border_px", "min_object_px", "min_object_um"),
         )
     )
 
-    threshold: float | None = None
-    seed_threshold: float | None = None
-    min_seed_px: int = 0
-    grow_px: int = 16
-    max_hole_px: int = 0
-    border_px: int = 0
-    min_object_px: int = 0
-    min_object_um: float | None = None
+    threshold: Fraction | None = setting(
+        None,
+        "Pixels of at least this probability of foreground, 1 - p(background), are foreground. "
+        "Each gets its most probable class of foreground. Without it, each pixel gets its most "
+        "probable class.",
+    )
+    seed_threshold: Fraction | None = setting(
+        None,
+        "Objects grow from seeds: connected pixels of one class with at least this probability of "
+        "foreground. They grow within their class along the most probable paths. Must be above "
+        "threshold. Without it, objects are the connected pixels of each class.",
+    )
+    min_seed_px: int = setting(0, "Smaller seeds do not count.", unit="px")
+    grow_px: Natural = setting(
+        16,
+        "How far objects grow from their seeds, in steps from face to face. Pixels that no object "
+        "reaches become background.",
+        unit="px",
+    )
+    max_hole_px: int = setting(
+        0, "Holes of at most this many pixels inside one object are filled.", unit="px"
+    )
+    border_px: int = setting(
+        0,
+        "Gaps of at most this many pixels between two objects are closed. Each pixel goes to the "
+        "nearest object. 2 x separate_px fills the gaps that separate_px made.",
+        unit="px",
+    )
+    min_object_px: int = setting(
+        0, "Smaller objects become background. This comes last.", unit="px"
+    )
+    min_object_um: Positive | None = setting(
+        None,
+        "The same as an area, in a volume as a volume. Slides then need a pixel size.",
+        unit="um^2, um^3",
+    )
 
     def __post_init__(self) -> None:
         """Without seeds, settings of seeds are the defaults: they must make no other key."""
@@ -44,22 +64,14 @@ class Segmenting:
 
     def check(self) -> None:
         """Raise InputError where settings do not fit each other."""
-        both = None not in (self.threshold, self.seed_threshold)
-        if both and self.seed_threshold <= self.threshold:
-            raise InputError(
-                f"--seed-threshold: is {self.seed_threshold}, --threshold {self.threshold}; "
-                "allowed: seeds above the threshold"
-            )
+        fault = thresholds_fault(self.threshold, self.seed_threshold, flag)
+        if fault:
+            raise InputError(fault)
 
     @property
     def stages(self) -> list[str]:
         """Names of the stages, beyond components, that are wanted."""
-        wanted = {
-            "flood": self.seed_threshold is not None,
-            "holes": self.max_hole_px > 0,
-            "gaps": self.border_px > 0,
-        }
-        return [name for name, is_wanted in wanted.items() if is_wanted]
+        return wanted_stages(vars(self))
 
     @property
     def is_plain(self) -> bool:

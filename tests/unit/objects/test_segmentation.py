@@ -467,15 +467,15 @@ def test_workflow_script_and_library_have_the_same_defaults():
     [
         (
             "segmentation: {threshold: 0.6, seed_threshold: 0.6}",
-            "config.yaml: segmentation.seed_threshold is 0.6, segmentation.threshold 0.6; choose",
+            "config.yaml: segmentation.seed_threshold: is 0.6, segmentation.threshold 0.6; allowed",
         ),
         (
             "segmentation: {threshold: 0.6}, prediction: {keep: classes}",
-            "config.yaml: prediction.keep is 'classes', but segmentation has a threshold",
+            "config.yaml: prediction.keep: is 'classes', but segmentation has a threshold",
         ),
         (
             "segmentation: {seed_threshold: 0.6}, prediction: {keep: classes}",
-            "config.yaml: prediction.keep is 'classes', but segmentation has a threshold",
+            "config.yaml: prediction.keep: is 'classes', but segmentation has a threshold",
         ),
     ],
 )

@@ -1,10 +1,12 @@
 """Losses against NumPy."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
-from overtile.settings.ranges import CHOICES
+from overtile.settings.ranges import Loss
 from overtile.training.losses import LOSSES, soft_dice, weighted_cross_entropy
 
 
@@ -61,7 +63,7 @@ def test_a_plan_names_its_loss():
     first, second = weighted_cross_entropy(*batch), soft_dice(*batch)
     assert torch.equal(LOSSES.load("cross_entropy")(*batch), first)
     assert torch.equal(LOSSES.load("cross_entropy_dice")(*batch), first + second)
-    assert set(LOSSES) == set(CHOICES["loss"])
+    assert set(LOSSES) == set(get_args(Loss))
 
 
 def test_a_batch_without_a_pixel_that_counts_costs_nothing():

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from overtile.settings.configuration import Configuration, Model
+from overtile.settings.declared import Section, settings_of
 from overtile_workflow.settings import (
-    FROM_THE_START,
     as_from_the_start,
     check_settings,
     later_flags,
@@ -25,6 +26,12 @@ def properties(schema: dict, section: str) -> dict:
 
 def configuration(schema: dict, **changes: dict) -> dict:
     return check_settings(deepcopy(GIVEN) | deepcopy(changes), schema, "test")
+
+
+def sections(of: type[Section]) -> list[type[Section]]:
+    """A section and those inside it, but for the models."""
+    inside = [one.value.kind for one in settings_of(of).values()]
+    return [of, *(kind for kind in inside if issubclass(kind, Section))]
 
 
 @pytest.fixture
@@ -49,7 +56,8 @@ def test_one_more_setting_with_its_default_changes_nothing(later):
 def test_all_settings_of_the_first_archives_stand_where_they_stood():
     model = without_later_defaults("model", configuration(SCHEMA)["models"]["m"], SCHEMA)
     flat = {*model, *(f"augmentation.{name}" for name in model["augmentation"])}
-    assert flat == set(FROM_THE_START["model"])
+    augmentation = settings_of(Model)["augmentation"].value.kind.FIRST
+    assert flat == Model.FIRST | {f"augmentation.{name}" for name in augmentation}
 
 
 def test_a_later_setting_that_is_no_default_is_a_flag_of_the_script(later):
@@ -76,11 +84,19 @@ def test_a_later_setting_inside_another_one_counts_by_itself(later):
     assert model["augmentation"]["blur"] == 2 and "much" not in model
 
 
-@pytest.mark.parametrize("section", [s for s in FROM_THE_START if s])
+@pytest.mark.parametrize("section", [*sections(Configuration), *sections(Model)])
 def test_settings_from_the_start_are_still_settings(section):
-    known = properties(SCHEMA, section)
-    for name in FROM_THE_START[section]:
-        part = known
-        for word in name.split("."):
-            assert word in part
-            part = part[word].get("properties", {})
+    assert section.FIRST and set(settings_of(section)) >= section.FIRST
+
+
+def test_a_section_that_came_later_stands_nowhere_while_all_in_it_are_defaults(later):
+    later["properties"]["tune"] = {
+        "from_the_start": [],
+        "properties": {"steps": {"default": 3}},
+        "default": {},
+    }
+    before, now = configuration(SCHEMA), configuration(later)
+    assert now["tune"] == {"steps": 3}
+    assert as_from_the_start(now, later) == as_from_the_start(before, SCHEMA)
+    now = configuration(later, tune={"steps": 4})
+    assert as_from_the_start(now, later)["tune"] == {"steps": 4}

@@ -53,7 +53,7 @@ class OutsideFiles:
         known = self._known.get(made)
         if known is not None and facts.items() <= known.items():
             return known.get("token")
-        token = f"{facts['size']} bytes of {facts['mtime_ns']} ns"
+        token: str | None = f"{facts['size']} bytes of {facts['mtime_ns']} ns"
         of_content: dict[str, str | None] = {}
         if known is None:
             token = None if os.path.exists(made) else token

@@ -26,7 +26,7 @@ def refuse_same_pictures(sheet: str, rows: Iterable) -> None:
 
 
 def _refuse_copies(sheet: str, rows: Iterable) -> None:
-    of_samples = defaultdict(list)
+    of_samples: defaultdict[tuple[bytes, ...], list] = defaultdict(list)
     for row in rows:
         others = of_samples[_samples(row.image)]
         for other in others:

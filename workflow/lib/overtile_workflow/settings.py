@@ -2,9 +2,16 @@
 
 import difflib
 import re
+import runpy
+from pathlib import Path
 
 import jsonschema
 import yaml
+
+_SETTINGS = Path(__file__).parents[3] / "scripts" / "overtile" / "settings"
+# A file of the library that needs nothing else: no rule imports the library.
+_TOGETHER = runpy.run_path(str(_SETTINGS / "together.py"))
+wanted_stages = _TOGETHER["wanted_stages"]
 
 
 def load_schema(path: str) -> dict:
@@ -30,103 +37,24 @@ def check_settings(values: dict, schema: dict, where: str) -> dict:
 
 def check_together(config: dict, where: str) -> None:
     """Check what no schema can say: that keys fit each other. Raises ValueError, one line."""
-    labels = config["labels"]
-    classes, values = labels["classes"], labels["values"]
-    if labels["kind"] != "semantic" and len(classes) != 2:
-        raise ValueError(
-            f"{where}: labels.classes has {len(classes)} names, but kind {labels['kind']} has "
-            "background and one class; name two, or use kind semantic"
-        )
-    if values and len(values) != len(classes):
-        raise ValueError(
-            f"{where}: labels.values has {len(values)} values for {len(classes)} classes; "
-            "give one each"
-        )
-    if labels["kind"] == "semantic" and labels["ignore"] in (values or range(len(classes))):
-        raise ValueError(
-            f"{where}: labels.ignore is {labels['ignore']}, which is also a class; choose one"
-        )
-    _check_segmentation(config, where)
-    for name, model in config["models"].items():
-        if len(model["tile_px"]) != model["ndim"]:
-            raise ValueError(
-                f"{where}: models.{name}.tile_px has {len(model['tile_px'])} values, but ndim is "
-                f"{model['ndim']}; give one edge per axis"
-            )
-
-
-def _check_segmentation(config: dict, where: str) -> None:
-    threshold, seed = (config["segmentation"][key] for key in ("threshold", "seed_threshold"))
-    if None not in (threshold, seed) and seed <= threshold:
-        raise ValueError(
-            f"{where}: segmentation.seed_threshold is {seed}, segmentation.threshold {threshold}; "
-            "choose seeds above the threshold"
-        )
-    if config["prediction"]["keep"] == "classes" and (threshold, seed) != (None, None):
-        raise ValueError(
-            f"{where}: prediction.keep is 'classes', but segmentation has a threshold; "
-            "keep probabilities, or leave thresholds out"
-        )
-
-
-def wanted_stages(segmentation: dict) -> list[str]:
-    """Stages of segmentation that settings ask for; code of others has no part in the result."""
-    wanted = {
-        "flood": segmentation["seed_threshold"] is not None,
-        "holes": segmentation["max_hole_px"] > 0,
-        "gaps": segmentation["border_px"] > 0,
-    }
-    return [stage for stage, is_wanted in wanted.items() if is_wanted]
-
-
-FROM_THE_START = {
-    "": (
-        *("title", "licence", "slides", "data", "labels", "device", "precision", "prediction"),
-        *("segmentation", "evaluation", "models"),
-    ),
-    "labels": ("kind", "classes", "values", "ignore"),
-    "prediction": (
-        *("memory_gb", "block_px", "keep", "test_time_augmentation", "uncertainty"),
-        *("background", "fill_value", "pixel_size"),
-    ),
-    "segmentation": (
-        *("threshold", "seed_threshold", "min_seed_px", "grow_px", "max_hole_px", "border_px"),
-        *("min_object_px", "min_object_um"),
-    ),
-    "evaluation": ("iou_threshold",),
-    "model": (
-        *("ndim", "width", "depth", "norm", "dropout", "tile_px", "batch_tiles", "epochs"),
-        *("steps_per_epoch", "validation_tiles", "loss", "optimiser", "learning_rate", "w0"),
-        *("sigma_px", "sigma_um", "border_tolerance", "separate_px", "folds", "seed"),
-        *("package", "augmentation", "augmentation.elastic_px", "augmentation.rotation_degrees"),
-        *("augmentation.flips", "augmentation.contrast", "augmentation.brightness"),
-        "augmentation.noise",
-    ),
-}
-"""Settings that stood in commands and parameters of rules when the first archives were made.
-
-Whatever is not among them came later, and stands there only where it is not its default: one more
-setting makes nothing run again. Who changes the default of a later one adds it here.
-"""
+    fault = _TOGETHER["configuration_fault"](config)
+    if fault:
+        raise ValueError(f"{where}: {fault}")
 
 
 def without_later_defaults(section: str, values: dict, schema: dict) -> dict:
-    """Settings of a section, "model" for a model's, without later ones that are their defaults."""
-    return _without(values, _section(section, schema), FROM_THE_START[section], "")
+    """Settings of a section, "model" for a model's, without later ones that are their defaults.
+
+    Those that there were from the start stay: the schema names them.
+    """
+    return _without(values, _section(section, schema))
 
 
 def as_from_the_start(config: dict, schema: dict) -> dict:
     """A whole configuration without later settings that are their defaults."""
-    kept = {}
-    for name, value in config.items():
-        if name == "models":
-            models = {of: without_later_defaults("model", v, schema) for of, v in value.items()}
-            kept[name] = models
-        elif name in FROM_THE_START:
-            kept[name] = without_later_defaults(name, value, schema)
-        elif name in FROM_THE_START[""] or value != schema["properties"][name].get("default"):
-            kept[name] = value
-    return kept
+    models = config["models"].items()
+    kept = {name: without_later_defaults("model", model, schema) for name, model in models}
+    return {**_without(config, schema), "models": kept}
 
 
 def later_flags(section: str, values: dict, schema: dict) -> list[str]:
@@ -134,13 +62,13 @@ def later_flags(section: str, values: dict, schema: dict) -> list[str]:
 
     A switch is named where it is on.
     """
-    kept = without_later_defaults(section, values, schema)
+    first = _section(section, schema)["from_the_start"]
     words: list[str] = []
-    for name, value in kept.items():
-        if name not in FROM_THE_START[section] and value is not False and value is not None:
+    for name, value in without_later_defaults(section, values, schema).items():
+        if name not in first and value is not False and value is not None:
             words.append(f"--{name.replace('_', '-')}")
-            values = value if isinstance(value, list) else [value]
-            words += [] if value is True else map(str, values)
+            given = value if isinstance(value, list) else [value]
+            words += [] if value is True else map(str, given)
     return words
 
 
@@ -148,14 +76,13 @@ def _section(name: str, schema: dict) -> dict:
     return schema["$defs"]["model"] if name == "model" else schema["properties"][name]
 
 
-def _without(values: dict, schema: dict, first: tuple[str, ...], prefix: str) -> dict:
+def _without(values: dict, schema: dict) -> dict:
     kept = {}
     for name, value in values.items():
         part = schema["properties"][name]
-        if prefix + name not in first and value == part.get("default"):
-            continue
-        is_group = isinstance(value, dict)
-        kept[name] = _without(value, part, first, f"{prefix}{name}.") if is_group else value
+        value = _without(value, part) if "properties" in part else value
+        if name in schema["from_the_start"] or value != part.get("default"):
+            kept[name] = value
     return kept
 
 
@@ -171,10 +98,8 @@ def explain(error: jsonschema.ValidationError) -> str:
         missing = re.findall(r"'([^']+)' is a required", error.message)[0]
         return f"key {missing!r} is missing{inside}; add it"
     if error.validator in ("propertyNames", "pattern"):
-        return (
-            f"name {error.instance!r}{inside} is not allowed; use letters, digits, '-', '_' and "
-            "'.', beginning with a letter or digit, at most 80"
-        )
+        allowed = error.schema["$comment"]
+        return f"name {error.instance!r}{inside} is not allowed; allowed: {allowed}"
     meaning = error.schema.get("description", "see config/README.md")
     hint = ""
     if error.validator == "type" and re.fullmatch(r"[\d.]+e-?\d+", str(error.instance)):
