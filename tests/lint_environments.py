@@ -143,9 +143,10 @@ def _are_equal(version: str, other: str) -> bool:
 
 
 def locked_versions(root: Path) -> dict[str, str]:
-    """Versions of the pip lock, and torch's, which the Makefile installs by itself."""
-    lines = (root / "envs" / "requirements.txt").read_text() + (root / "Makefile").read_text()
-    return dict(re.findall(r"(?:^|\s)([a-z0-9][a-z0-9.-]*)==([^ ;\n]+)", lines))
+    """Versions of the pip lock, and torch's, which pyproject.toml pins."""
+    files = (root / "envs" / "requirements.txt", root / "pyproject.toml")
+    lines = "".join(file.read_text() for file in files)
+    return dict(re.findall(r"(?:^|\s|\")([a-z0-9][a-z0-9.-]*)==([^ ;\n\"]+)", lines))
 
 
 def python_range(root: Path) -> str:
@@ -250,7 +251,7 @@ def lint_container(root: Path, environments: list[Environment]) -> list[str]:
     faults = []
     torch = re.search(r"^ARG TORCH=([\d.]+)", text, re.M)
     if not torch or torch[1] != locked_versions(root)["torch"]:
-        faults.append("Containerfile: ARG TORCH is not the Makefile's torch")
+        faults.append("Containerfile: ARG TORCH is not pyproject.toml's torch")
     python = re.search(r"^ARG PYTHON=([\d.]+)", text, re.M)
     if not python or {python[1]} != {e.version("python") for e in environments}:
         faults.append("Containerfile: ARG PYTHON is not that of the conda environments")
