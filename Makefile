@@ -45,7 +45,7 @@ lint: env  ## Check style, imports, rules, shipped configurations and environmen
 	snakefmt --check Snakefile workflow
 	PYTHONPATH=scripts lint-imports
 	PYTHONPATH=workflow/lib python tests/lint_workflow.py
-	python tests/lint_environments.py
+	python tests/environments.py
 	python tests/code_names.py
 
 solve: env  ## Ask conda-forge whether the builds of envs/*.yaml exist (lint cannot)
