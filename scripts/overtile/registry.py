@@ -6,6 +6,7 @@ entry, or a change in another one's module, makes no result run again.
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from typing import Any
 
 
 class Registry(Mapping[str, str]):
@@ -23,7 +24,7 @@ class Registry(Mapping[str, str]):
     def __len__(self) -> int:
         return len(self._places)
 
-    def load(self, name: str) -> object:
+    def load(self, name: str) -> Any:
         """What a name stands for; raises KeyError for one that is not there."""
         module, attribute = self._places[name].split(":")
         return getattr(import_module(module), attribute)
