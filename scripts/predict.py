@@ -127,9 +127,10 @@ def run(args):
     with ExitStack() as stack:
         mask = args.mask and stack.enter_context(open_labels(args.mask, "binary", folder))
         inputs = _digest_mask(args.mask)
-        foreground, looked_at = choose_foreground(image, mask, *where)
+        foreground, foreground_key = choose_foreground(image, mask, *where)
         prediction = Prediction(image, packages, device, wanted, tiling, foreground, scaling)
-        key = prediction_key(prediction, looked_at, code_digest(__file__))
+        code = code_digest(__file__, [predictor.plan.family])
+        key = prediction_key(prediction, foreground_key, code)
         workers = (args.cluster, args.workers, device, args.memory_gb, args.slurm_flags)
         client = stack.enter_context(open_cluster(*workers))
         say_device(device, args.device)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from overtile.networks.architecture import Architecture, choose_levels
+from overtile.networks.unet.family import Architecture, choose_levels
 from overtile.planning.plan import FORMAT, Fingerprint, Fold, Plan, Weights
 from overtile.settings.model import Augmentation
 
@@ -38,7 +38,7 @@ def small_plan(architecture: Architecture = SMALL, **changes) -> Plan:
         classes=("background", "cell", "border")[: a.classes],
         architecture=a,
         spacing=(1.0,) * a.ndim,
-        tile_output_px=a.sizes_for((1,) * a.ndim)[1],
+        tile_output_px=a.geometry.sizes_for((1,) * a.ndim)[1],
         weights=Weights(10, 5, None, 1e-6, (1.0,) * a.classes),
         loss="cross_entropy",
         optimiser="adam",

@@ -373,7 +373,7 @@ def test_a_gpu_without_memory_for_the_smallest_tile_is_told_of_in_one_line(
     def full(network, pixels):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr("overtile.networks.unet.UNet.forward", full)
+    monkeypatch.setattr("overtile.networks.unet.layers.UNet.forward", full)
     load_predictor.cache_clear()
     flags = ("--image", planned / "a.ome.zarr", "--model", packaged / "package")
     capsys.readouterr()

@@ -7,8 +7,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from overtile.errors import InputError
-from overtile.networks.architecture import Architecture
-from overtile.networks.unet import UNet
+from overtile.networks.family import AnyFamily, Decisions
 from overtile.stores.files import replace_when_done
 
 
@@ -23,19 +22,19 @@ def save_weights(path: Path, network: torch.nn.Module) -> None:
         temporary.write_bytes(pack_weights(network.state_dict()))
 
 
-def load_network(path: Path, architecture: Architecture) -> UNet:
+def load_network(path: Path, family: AnyFamily, decided: Decisions) -> torch.nn.Module:
     """A network with the weights saved by `save_weights`.
 
     The file's list of names and shapes is compared before anything is built. Raises InputError, one
     line, if they are of another network, or if the file is none of weights.
     """
     with torch.device("meta"):  # shapes without numbers
-        wanted = {n: tuple(t.shape) for n, t in UNet(architecture).state_dict().items()}
+        wanted = {n: tuple(t.shape) for n, t in family.build(decided).state_dict().items()}
     try:
         with safe_open(path, "pt") as file:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         _refuse_others(path, found, wanted)
-        network = UNet(architecture)
+        network = family.build(decided)
         network.load_state_dict(load_file(path))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; package the model again") from None

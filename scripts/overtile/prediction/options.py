@@ -1,4 +1,4 @@
-"""What a prediction was asked for: where to look, in which tiles, and under which key."""
+"""How a slide is predicted: in which tiles, where it is looked at, and under which key."""
 
 from collections.abc import Sequence
 
@@ -25,11 +25,11 @@ def choose_tiling(
 
     block_px: their edge along each axis, in place of a choice.
     """
-    architecture = predictor.architecture
-    tile_px = [block_px] * architecture.ndim if block_px else None
-    if not architecture.is_exact:
-        tile_px = blending_tile_px(predictor.plan, block_px)
-    return plan_tiling(architecture, shape, predictor.members, device, memory_gb, tile_px)
+    plan, geometry = predictor.plan, predictor.geometry
+    tile_px = (block_px,) * geometry.ndim if block_px else None
+    if not geometry.is_exact:
+        tile_px = blending_tile_px(plan, block_px)
+    return plan_tiling(plan, shape, predictor.members, device, memory_gb, tile_px)
 
 
 def choose_foreground(
@@ -43,8 +43,8 @@ def choose_foreground(
         foreground = own_foreground(image, mask)
         refuse_other_view(mask, image)
         return foreground, mask.digest
-    looked_at = [method, fill_value if method == "fill" else None]
-    return find_foreground(image, method, fill_value), looked_at
+    foreground_key = [method, fill_value if method == "fill" else None]
+    return find_foreground(image, method, fill_value), foreground_key
 
 
 def refuse_other_view(mask: Store, image: Store) -> None:
@@ -60,13 +60,19 @@ def refuse_other_view(mask: Store, image: Store) -> None:
         )
 
 
-def prediction_key(prediction: Prediction, looked_at: object, code: str) -> str:
+def prediction_key(prediction: Prediction, foreground_key: object, code: str) -> str:
     """Digest of all that decides the bytes of a prediction, and of nothing else.
 
-    looked_at: from `choose_foreground`. code: digest of the code that computes it.
+    foreground_key: from `choose_foreground`. code: digest of the code that computes it.
     """
     p = prediction
     return digest_of(
-        *(p.image.digest, p.predictor.digests, key_values(p.wanted), p.tiling.tile_px, looked_at),
+        *(
+            p.image.digest,
+            p.predictor.digests,
+            key_values(p.wanted),
+            p.tiling.tile_px,
+            foreground_key,
+        ),
         *(p.device.torch.type, p.device.precision, p.scaling and p.scaling.ratio, code),
     )

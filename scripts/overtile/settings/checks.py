@@ -88,6 +88,8 @@ def _read(wanted: object, value: object, name: str, where: str) -> object:
             return None
         wanted = get_args(wanted)[0]
     if is_dataclass(wanted):
+        if isinstance(value, wanted):  # read already, by a declaration that says more
+            return value
         return read_record(wanted, value, f"{where}, {name}")
     if get_origin(wanted) is tuple:
         if not isinstance(value, list):

@@ -28,6 +28,7 @@ class Augmentation:
 class Settings:
     """What a user decides about a model; config/README.md explains each."""
 
+    family: str = "unet"
     ndim: int = 2
     width: int = 64
     depth: int = 4

@@ -12,11 +12,11 @@ import yaml
 
 from overtile.errors import InputError
 from overtile.geometry.spans import Block
-from overtile.networks.architecture import Architecture, choose_levels
 from overtile.networks.device import Device
-from overtile.networks.unet import UNet
+from overtile.networks.unet.family import Architecture, choose_levels
+from overtile.networks.unet.layers import UNet
 from overtile.networks.weights import save_weights
-from overtile.packages.package import write_package
+from overtile.packages.writing import write_package
 from overtile.prediction.blend import blend_box
 from overtile.prediction.grid import TileTooLarge
 from overtile.prediction.predictor import Predictor
@@ -77,7 +77,7 @@ def make(tmp_path):
 
 def tiles(a, count=2, edge=8, seed=0):
     """Normalised pixels of some tiles, (n, c, *input_px) float32."""
-    source, _ = a.sizes_for((edge,) * a.ndim)
+    source, _ = a.geometry.sizes_for((edge,) * a.ndim)
     pixels = np.random.default_rng(seed).normal(size=(count, a.in_channels, *source))
     return pixels.astype(np.float32)
 
@@ -187,11 +187,11 @@ def test_classes_are_the_most_probable_ones_before_rounding(make, uncertainty):
 
 def whole(predictor, picture, tile_px=10**6, batch_tiles=1):
     """What a predictor says of a picture (c, z, y, x), in tiles."""
-    a = predictor.architecture
+    a = predictor.plan.architecture
     shape = picture.shape[1:]
     tile = tuple(min(tile_px, n) for n in shape[-a.ndim :])
     return predict_block(
-        predictor, a, picture, Block((0,) * 3, (0,) * 3, shape), tile, batch_tiles
+        predictor, a.geometry, picture, Block((0,) * 3, (0,) * 3, shape), tile, batch_tiles
     ).astype(int)
 
 
@@ -221,7 +221,7 @@ def test_probabilities_and_uncertainty_are_blended_before_they_are_rounded(
         return np.concatenate([all_of_them.mean(axis=0), spread], axis=1).astype(np.float32)
 
     leading, box = (0,) * (3 - a.ndim), shape[-a.ndim :]
-    expected = blend_box(values, a, picture, leading, (0,) * a.ndim, box, (6,) * a.ndim)
+    expected = blend_box(values, a.geometry, picture, leading, (0,) * a.ndim, box, (6,) * a.ndim)
     expected = expected.reshape(-1, *shape)
     found = whole(predictor, picture, 6, 3)
     assert len(found) == predictor.channels
@@ -352,7 +352,7 @@ def test_a_picture_is_predicted_on_a_device_too_small_for_its_tiles(make, monkey
     predictor = Predictor([package], CPU)
     picture = np.random.default_rng(0).normal(size=(1, 1, 30, 41)).astype(np.float32)
     expected = whole(predictor, picture)
-    memory = Memory(monkeypatch, tiles=2, edge=a.sizes_for((6, 6))[0][0])
+    memory = Memory(monkeypatch, tiles=2, edge=a.geometry.sizes_for((6, 6))[0][0])
     assert np.abs(whole(predictor, picture, 24, 5) - expected).max() <= 1
     assert memory.failed
 
