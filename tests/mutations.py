@@ -262,7 +262,9 @@ MUTATIONS = (
     ),
     unet("a stride of one level", "tuple(prod(factors) for", "tuple(max(factors) for"),
     unet(
-        "instance normalisation counts as exact", 'is_exact=self.norm != "instance"', "is_exact=True"
+        "instance normalisation counts as exact",
+        'is_exact=self.norm != "instance"',
+        "is_exact=True",
     ),
     unet("batch normalisation counts as not exact", 'norm != "instance"', 'norm == "none"'),
     unet_sizes(

@@ -1,8 +1,8 @@
 """What a network says of a pixel: named channels, how they are computed and stored."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -10,21 +10,20 @@ if TYPE_CHECKING:
 STEPS = 255
 """Of a stored channel, uint8."""
 
-PROBABILITY, DISTANCE = "probability", "distance"
-
 
 @dataclass(frozen=True)
 class Channel:
-    """One output of a network.
+    """One output of a network, or one channel of a store of predictions.
 
     kind: "probability", of one of several classes that exclude each other, which softmax makes of
-    the network's logits; or "distance", pixels from 0 up, which the network gives as they are.
-    scale: of one step of the stored uint8: value = stored * scale. Larger values than 255 steps are
-    stored as 255.
+    the network's logits; "distance", pixels from 0 up, which the network gives as they are. In
+    stores also "class", the number of the most probable one, and "uncertainty".
+    scale: of one step of the stored uint8: value = stored * scale. Values of more than 255 steps
+    are stored as 255.
     """
 
     name: str
-    kind: str = PROBABILITY
+    kind: str = "probability"
     scale: float = 1 / STEPS
 
     @property
@@ -40,7 +39,7 @@ def class_channels(classes: Sequence[str]) -> tuple[Channel, ...]:
 
 def count_classes(channels: Sequence[Channel]) -> int:
     """How many channels are probabilities of classes; they come first."""
-    return sum(channel.kind == PROBABILITY for channel in channels)
+    return sum(channel.kind == "probability" for channel in channels)
 
 
 def activate(outputs: "torch.Tensor", channels: Sequence[Channel]) -> "torch.Tensor":
@@ -54,8 +53,31 @@ def activate(outputs: "torch.Tensor", channels: Sequence[Channel]) -> "torch.Ten
     return torch.cat([probabilities, outputs[:, classes:].clamp(min=0)], dim=1)
 
 
-def written(channels: Sequence[Channel]) -> dict:
-    """What a store says of its channels, where they are not the classes alone."""
+def stored_channels(
+    channels: Sequence[Channel], keep: str, uncertainty: bool
+) -> tuple[Channel, ...]:
+    """What a store holds of a network's channels; see `settings.prediction.Wanted`."""
+    classes = count_classes(channels)
+    first = channels[:classes] if keep == "probabilities" else [Channel("class", "class", 1.0)]
+    last = [Channel("uncertainty", "uncertainty")] * uncertainty
+    return (*first, *channels[classes:], *last)
+
+
+def written(channels: Sequence[Channel], stored: Sequence[Channel]) -> dict:
+    """What a store says of its channels: nothing for classes alone, whose names it has.
+
+    channels: of the network. stored: of the store.
+    """
     if count_classes(channels) == len(channels):
         return {}
-    return {"channels": [asdict(channel) for channel in channels]}
+    return {"channels": [asdict(channel) for channel in stored]}
+
+
+def channels_of(attributes: Mapping[str, Any]) -> tuple[Channel, ...]:
+    """Channels of a store of predictions, in their order, by its attributes."""
+    if "channels" in attributes:
+        return tuple(Channel(**channel) for channel in attributes["channels"])
+    wanted = attributes.get("wanted", {})
+    classes = class_channels(attributes["class_names"])
+    keep = wanted.get("keep", "probabilities")
+    return stored_channels(classes, keep, wanted.get("uncertainty", False))

@@ -8,7 +8,7 @@ import torch
 
 from overtile.errors import InputError
 from overtile.geometry.symmetry import Symmetry, symmetries
-from overtile.networks.channels import STEPS, activate, count_classes
+from overtile.networks.channels import STEPS, activate, count_classes, stored_channels
 from overtile.networks.device import Device
 from overtile.networks.family import Geometry
 from overtile.networks.fuse import ready_for_inference
@@ -38,8 +38,9 @@ class Predictor:
         self.plan = self.plans[0]
         self.digests = [member.sha256 for package in read for member in package.members]
         self.geometry = self.plan.geometry
-        self._channels = self.plan.channels
-        self._classes = count_classes(self._channels)
+        self._outputs = self.plan.channels
+        self._classes = count_classes(self._outputs)
+        self.channels = stored_channels(self._outputs, wanted.keep, wanted.uncertainty)
         self._symmetries = _usable_symmetries(self.geometry, wanted.symmetries)
         for path in (file for package in read for file in package.files):
             network = load_network(path, self.plan.network, self.plan.architecture)
@@ -51,15 +52,9 @@ class Predictor:
         return len(self._networks)
 
     @property
-    def channels(self) -> int:
-        """Channels of what a call returns."""
-        classes = 1 if self._wanted.keep == "classes" else self._classes
-        return classes + len(self._channels) - self._classes + self._wanted.uncertainty
-
-    @property
     def nothing(self) -> np.ndarray:
         """(channels,) uint8: what is stored where there is only background."""
-        values = np.zeros(self.channels, np.uint8)
+        values = np.zeros(len(self.channels), np.uint8)
         if self._wanted.keep == "probabilities":
             values[0] = STEPS
         return values
@@ -129,7 +124,7 @@ class Predictor:
             turned = np.ascontiguousarray(symmetry.apply(pixels))
             x = torch.from_numpy(turned).to(self._device.torch)
             for network in self._networks:
-                yield _undo(symmetry, activate(network(x).float(), self._channels))
+                yield _undo(symmetry, activate(network(x).float(), self._outputs))
 
     def _squares(self, values: torch.Tensor) -> torch.Tensor:
         """Of the probabilities among some values; of none where no spread is wanted."""
@@ -137,14 +132,12 @@ class Predictor:
 
     def _quantise(self, values: torch.Tensor) -> torch.Tensor:
         """What is stored of (n, channels, *px) float32, and of the uncertainty behind them."""
-        first = 0 if self._wanted.keep == "probabilities" else self._classes
-        steps = [channel.steps for channel in self._channels] + [STEPS] * self._wanted.uncertainty
-        column = values.new_tensor(steps[first:]).reshape(-1, *[1] * (values.ndim - 2))
-        stored = (values[:, first:] * column).round_().clamp_(max=STEPS).to(torch.uint8)
-        if not first:
-            return stored
-        best = values[:, :first].argmax(dim=1, keepdim=True)
-        return torch.cat([best.to(torch.uint8), stored], dim=1)
+        if self._wanted.keep == "classes":
+            best = values[:, : self._classes].argmax(dim=1, keepdim=True)
+            values = torch.cat([best.float(), values[:, self._classes :]], dim=1)
+        steps = values.new_tensor([channel.steps for channel in self.channels])
+        scaled = values * steps.reshape(-1, *[1] * (values.ndim - 2))
+        return scaled.round_().clamp_(max=STEPS).to(torch.uint8)
 
 
 def _undo(symmetry: Symmetry, probabilities: torch.Tensor) -> torch.Tensor:

@@ -103,7 +103,7 @@ class Prediction:
             ) from None
         give_back_freed_memory()
         if found is None:
-            found = np.empty((self.predictor.channels, *block.shape), np.uint8)
+            found = np.empty((len(self.predictor.channels), *block.shape), np.uint8)
         found[:, ~seen] = NOT_SEEN
         return found, count
 
@@ -163,7 +163,7 @@ def write_prediction(
     """
     image, predictor = prediction.image, prediction.predictor
     writer = StoreWriter(folder, key, "probabilities")
-    writer.add_array("0", (predictor.channels, *image.shape), STORED, AXES, SHARD_SCALE)
+    writer.add_array("0", (len(predictor.channels), *image.shape), STORED, AXES, SHARD_SCALE)
     if prediction.scaling is None:
         label = f"predict {image.name}"
         writer.fill("0", prediction.block, label=label, workers=BLOCKS_AT_ONCE, client=client)
@@ -177,7 +177,7 @@ def write_prediction(
         predicted_um=predicted_um(image, prediction.scaling),
         class_names=list(predictor.plan.classes),
         scale=1 / STEPS,
-        **written(predictor.plan.channels),
+        **written(predictor.plan.channels, predictor.channels),
         **made,
         **attributes,
     )
@@ -197,7 +197,7 @@ def _fill_by_other_pixels(
         statistics = Resampled(prediction.image, scaling).statistics()
         prediction = replace(prediction, statistics=statistics)
         work = StoreWriter(writer.path / WORK, digest_of(key, WORK), WORK)
-        shape = (prediction.predictor.channels, *scaling.shape)
+        shape = (len(prediction.predictor.channels), *scaling.shape)
         seen = work.add_array("0", shape, STORED, AXES, SHARD_SCALE)
         label = f"predict {prediction.image.name}, resampled"
         work.fill("0", prediction.seen_block, label=label, workers=BLOCKS_AT_ONCE, client=client)

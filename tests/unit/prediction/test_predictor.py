@@ -116,7 +116,7 @@ def test_one_network_gives_its_softmax_to_half_a_step(make, ndim, norm):
     (expected,) = naive(networks, pixels)
     assert found.dtype == np.uint8
     assert found.shape == expected.shape
-    assert (predictor.members, predictor.channels) == (1, 3)
+    assert (predictor.members, len(predictor.channels)) == (1, 3)
     assert np.abs(found / 255 - expected).max() <= STEP
     assert expected.std() > 0.03
 
@@ -141,7 +141,7 @@ def test_uncertainty_is_the_spread_of_members_and_symmetries(make, kind, how, ke
     predictor, pixels = Predictor([package], CPU, Wanted(keep, kind, True)), tiles(a)
     found = predictor(pixels)
     expected = np.sqrt(naive(networks, pixels, **how).var(axis=0).sum(axis=1) / 2)
-    assert predictor.channels == found.shape[1] == (4 if keep == "probabilities" else 2)
+    assert len(predictor.channels) == found.shape[1] == (4 if keep == "probabilities" else 2)
     assert np.abs(found[:, -1] / 255 - expected).max() <= STEP + 1e-3  # rounding, under a root
     assert expected.max() > 0.1
 
@@ -180,7 +180,7 @@ def test_classes_are_the_most_probable_ones_before_rounding(make, uncertainty):
     first, second = np.sort(mean, axis=1)[:, :-3:-1].swapaxes(0, 1)
     clear = first - second > 1e-5
     found = predictor(pixels)
-    assert found.shape[1] == predictor.channels == 1 + uncertainty
+    assert found.shape[1] == len(predictor.channels) == 1 + uncertainty
     np.testing.assert_array_equal(found[:, 0][clear], mean.argmax(axis=1)[clear])
     assert clear.mean() > 0.99
 
@@ -224,7 +224,7 @@ def test_probabilities_and_uncertainty_are_blended_before_they_are_rounded(
     expected = blend_box(values, a.geometry, picture, leading, (0,) * a.ndim, box, (6,) * a.ndim)
     expected = expected.reshape(-1, *shape)
     found = whole(predictor, picture, 6, 3)
-    assert len(found) == predictor.channels
+    assert len(found) == len(predictor.channels)
     if keep == "probabilities":
         assert np.abs(found[:3] / 255 - expected[:3]).max() <= STEP
     else:
@@ -384,7 +384,7 @@ def test_nothing_is_surely_background(make, wanted, expected):
     predictor = Predictor([package], CPU, wanted)
     assert predictor.nothing.dtype == np.uint8
     assert predictor.nothing.tolist() == expected
-    assert predictor.channels == len(expected)
+    assert len(predictor.channels) == len(expected)
 
 
 def test_several_threads_get_what_one_gets(make):
