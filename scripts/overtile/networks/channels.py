@@ -33,7 +33,13 @@ class Channel:
 
 
 def class_channels(classes: Sequence[str]) -> tuple[Channel, ...]:
-    """The probability of each class."""
+    """The probability of each class.
+
+    Examples
+    --------
+    >>> [channel.name for channel in class_channels(["ground", "cell"])]
+    ['ground', 'cell']
+    """
     return tuple(Channel(name) for name in classes)
 
 
@@ -43,7 +49,20 @@ def count_classes(channels: Sequence[Channel]) -> int:
 
 
 def activate(outputs: "torch.Tensor", channels: Sequence[Channel]) -> "torch.Tensor":
-    """Values of a network's outputs, both (n, channels, *px) float32."""
+    """What a network says, from its outputs.
+
+    Parameters
+    ----------
+    outputs : torch.Tensor
+        (n, channels, *px) float32: logits of the classes, then other channels.
+    channels : sequence of Channel
+        What these are.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the same shape and dtype: probabilities, then the others, none below 0.
+    """
     import torch
 
     classes = count_classes(channels)
@@ -56,7 +75,25 @@ def activate(outputs: "torch.Tensor", channels: Sequence[Channel]) -> "torch.Ten
 def stored_channels(
     channels: Sequence[Channel], keep: str, uncertainty: bool
 ) -> tuple[Channel, ...]:
-    """What a store holds of a network's channels; see `settings.prediction.Wanted`."""
+    """What a store holds of a network's channels.
+
+    Parameters
+    ----------
+    channels : sequence of Channel
+        Of the network, classes first.
+    keep, uncertainty
+        As in `settings.prediction.Wanted`.
+
+    Returns
+    -------
+    tuple of Channel
+        One for each index along the first axis of the stored array.
+
+    Examples
+    --------
+    >>> [c.name for c in stored_channels(class_channels(["ground", "cell"]), "classes", True)]
+    ['class', 'uncertainty']
+    """
     classes = count_classes(channels)
     first = channels[:classes] if keep == "probabilities" else [Channel("class", "class", 1.0)]
     last = [Channel("uncertainty", "uncertainty")] * uncertainty

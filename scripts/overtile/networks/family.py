@@ -168,7 +168,20 @@ AnyFamily = Family[Any, Any]
 
 
 def load_family(name: object, where: str) -> AnyFamily:
-    """The family of a name. where: its file, for the InputError if there is none."""
+    """The family of a name, imported now.
+
+    Parameters
+    ----------
+    name : object
+        As a setting or a plan has it.
+    where : str
+        The file that names it, for the message.
+
+    Raises
+    ------
+    InputError
+        If there is no such family: one line with all that there are.
+    """
     if not isinstance(name, str) or name not in FAMILIES:
         raise InputError(f"{where}: family is {shown(name)}; allowed: {', '.join(FAMILIES)}")
     return cast(AnyFamily, FAMILIES.load(name))

@@ -26,9 +26,22 @@ class Ready(nn.Module):
 def ready_for_inference(network: nn.Module, device: Device, ndim: int) -> Ready:
     """Fold batch normalisation into convolutions, then move to device, precision and layout.
 
-    The network, of ndim axes, must have its weights; it is changed. Equal to it within rounding.
     What is folded, or run by oneDNN, are layers that follow each other in an nn.Sequential; all
     others stay as they are.
+
+    Parameters
+    ----------
+    network : nn.Module
+        With its weights; it is changed.
+    device : Device
+        Where it is to run, and in which precision.
+    ndim : int
+        Axes of its feature maps, 2 or 3.
+
+    Returns
+    -------
+    Ready
+        Equal to the network within rounding.
     """
     network.eval()
     blocks = [module for module in network.modules() if isinstance(module, nn.Sequential)]

@@ -18,7 +18,24 @@ LARGEST_MAP = MEMORY_BYTES // 8
 def refuse_too_large(
     family: AnyFamily, decided: Decisions, output_px: Sequence[int], batch_tiles: int, where: str
 ) -> None:
-    """Raise InputError, one line, for a network or tiles that no GPU has room for."""
+    """Refuse a network or tiles that no GPU has room for.
+
+    Parameters
+    ----------
+    family, decided
+        The kind of network, and what it decided.
+    output_px : sequence of int
+        Edges of a tile's output in pixels, as the network can give them.
+    batch_tiles : int
+        Tiles per step of training.
+    where : str
+        The file that says so, for the message.
+
+    Raises
+    ------
+    InputError
+        One line, with what is allowed.
+    """
     parameters = family.parameters(decided)
     if parameters > MOST_PARAMETERS:
         raise InputError(

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from overtile.errors import InputError
-from overtile.networks.device import Device
 from overtile.prediction.blend import blending_tile_px
 from overtile.prediction.foreground import Foreground, find_foreground, own_foreground
 from overtile.prediction.memory import Tiling, plan_tiling
@@ -15,11 +14,7 @@ from overtile.stores.store import Store
 
 
 def choose_tiling(
-    predictor: Predictor,
-    shape: Sequence[int],
-    device: Device,
-    memory_gb: float,
-    block_px: int | None,
+    predictor: Predictor, shape: Sequence[int], memory_gb: float, block_px: int | None
 ) -> Tiling:
     """Tiles for a slide of (z, y, x) px, as the networks see it, within memory_gb, 10^9 bytes.
 
@@ -29,7 +24,7 @@ def choose_tiling(
     tile_px = (block_px,) * geometry.ndim if block_px else None
     if not geometry.is_exact:
         tile_px = blending_tile_px(plan, block_px)
-    return plan_tiling(plan, shape, predictor.members, device, memory_gb, tile_px)
+    return plan_tiling(plan, shape, predictor.members, predictor.device, memory_gb, tile_px)
 
 
 def choose_foreground(
@@ -65,14 +60,14 @@ def prediction_key(prediction: Prediction, foreground_key: object, code: str) ->
 
     foreground_key: from `choose_foreground`. code: digest of the code that computes it.
     """
-    p = prediction
+    p, device = prediction, prediction.predictor.device
     return digest_of(
         *(
             p.image.digest,
             p.predictor.digests,
-            key_values(p.wanted),
+            key_values(p.predictor.wanted),
             p.tiling.tile_px,
             foreground_key,
         ),
-        *(p.device.torch.type, p.device.precision, p.scaling and p.scaling.ratio, code),
+        *(device.torch.type, device.precision, p.scaling and p.scaling.ratio, code),
     )

@@ -1,6 +1,7 @@
 """Networks of one or several packages, as one function from pixels to what is stored."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,8 @@ class Predictor:
     """
 
     def __init__(self, packages: Sequence[Path], device: Device, wanted: Wanted = Wanted()):  # noqa: B008
-        self._device = device
-        self._wanted = wanted
+        self.packages, self.device, self.wanted = tuple(packages), device, wanted
+        self._here = device.here()
         self.lock = NetworkLock()
         self._networks: list[torch.nn.Module] = []
         self._names = ", ".join(map(str, packages))
@@ -44,7 +45,11 @@ class Predictor:
         self._symmetries = _usable_symmetries(self.geometry, wanted.symmetries)
         for path in (file for package in read for file in package.files):
             network = load_network(path, self.plan.network, self.plan.architecture)
-            self._networks.append(ready_for_inference(network, device, self.geometry.ndim))
+            self._networks.append(ready_for_inference(network, self._here, self.geometry.ndim))
+
+    def __reduce__(self) -> tuple:
+        """How it gets to another process: it is loaded there, once."""
+        return load_predictor, (self.packages, self.device, self.wanted)
 
     @property
     def members(self) -> int:
@@ -55,7 +60,7 @@ class Predictor:
     def nothing(self) -> np.ndarray:
         """(channels,) uint8: what is stored where there is only background."""
         values = np.zeros(len(self.channels), np.uint8)
-        if self._wanted.keep == "probabilities":
+        if self.wanted.keep == "probabilities":
             values[0] = STEPS
         return values
 
@@ -113,7 +118,7 @@ class Predictor:
                 f"{self._names}: the model gives no numbers (NaN) for some pixels; its weights "
                 "are damaged, or training diverged; train again"
             )
-        if not self._wanted.uncertainty:
+        if not self.wanted.uncertainty:
             return mean
         variances = (squares / count - self._squares(mean)).clamp_(min=0)
         return torch.cat([mean, (variances.sum(dim=1, keepdim=True) / 2).sqrt_()], dim=1)
@@ -121,23 +126,29 @@ class Predictor:
     def _say_all(self, pixels: np.ndarray) -> Iterator[torch.Tensor]:
         """What each member says at each symmetry, (n, channels, *output_px) float32."""
         for symmetry in self._symmetries:
-            turned = np.ascontiguousarray(symmetry.apply(pixels))
-            x = torch.from_numpy(turned).to(self._device.torch)
+            turned = torch.from_numpy(np.ascontiguousarray(symmetry.apply(pixels)))
+            turned = turned.to(self._here.torch)
             for network in self._networks:
-                yield _undo(symmetry, activate(network(x).float(), self._outputs))
+                yield _undo(symmetry, activate(network(turned).float(), self._outputs))
 
     def _squares(self, values: torch.Tensor) -> torch.Tensor:
         """Of the probabilities among some values; of none where no spread is wanted."""
-        return values[:, : self._classes * self._wanted.uncertainty].square()
+        return values[:, : self._classes * self.wanted.uncertainty].square()
 
     def _quantise(self, values: torch.Tensor) -> torch.Tensor:
         """What is stored of (n, channels, *px) float32, and of the uncertainty behind them."""
-        if self._wanted.keep == "classes":
+        if self.wanted.keep == "classes":
             best = values[:, : self._classes].argmax(dim=1, keepdim=True)
             values = torch.cat([best.float(), values[:, self._classes :]], dim=1)
         steps = values.new_tensor([channel.steps for channel in self.channels])
         scaled = values * steps.reshape(-1, *[1] * (values.ndim - 2))
         return scaled.round_().clamp_(max=STEPS).to(torch.uint8)
+
+
+@cache
+def load_predictor(packages: tuple[Path, ...], device: Device, wanted: Wanted) -> Predictor:
+    """The networks of some packages, in a worker: for all blocks that it gets."""
+    return Predictor(packages, device, wanted)
 
 
 def _undo(symmetry: Symmetry, probabilities: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,6 @@
 """Prediction of a whole slide, one shard at a time, into a store."""
 
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import numpy as np
 from overtile.errors import InputError
 from overtile.geometry.spans import Block
 from overtile.networks.channels import STEPS, written
-from overtile.networks.device import Device, give_back_freed_memory
+from overtile.networks.device import give_back_freed_memory
 from overtile.networks.normalise import Normalised
 from overtile.prediction.blend import blending_borders
 from overtile.prediction.foreground import Foreground
@@ -20,7 +19,6 @@ from overtile.prediction.predictor import Predictor
 from overtile.prediction.resampled import Resampled, Scaling, bring_back
 from overtile.prediction.seams import seam_score
 from overtile.prediction.tiles import predict_block, tile_grid
-from overtile.settings.prediction import Wanted
 from overtile.stores.digest import digest_of
 from overtile.stores.ngff import multiscale_attributes
 from overtile.stores.scratch import NAME as WORK
@@ -46,18 +44,11 @@ class Prediction:
     """
 
     image: Store
-    packages: tuple[Path, ...]
-    device: Device
-    wanted: Wanted
+    predictor: Predictor
     tiling: Tiling
     foreground: Foreground | None
     scaling: Scaling | None = None
     statistics: tuple[list[float], list[float]] | None = None
-
-    @property
-    def predictor(self) -> Predictor:
-        """The networks, loaded once in each process."""
-        return load_predictor(self.packages, self.device, self.wanted)
 
     @property
     def normalised(self) -> Normalised:
@@ -109,7 +100,7 @@ class Prediction:
 
     def block_from(self, seen, scaling: Scaling, block: Block) -> np.ndarray:
         """What is stored of a block, from the array of all that `seen_block` gave."""
-        found = bring_back(seen, scaling, block, self.wanted.keep)
+        found = bring_back(seen, scaling, block, self.predictor.wanted.keep)
         return self._in_foreground(found, block)
 
     @property
@@ -145,12 +136,6 @@ class Prediction:
                     max(tile.start[axis], block.start[3 - ndim + axis]) for tile in tiles
                 }
         return [found - {0} for found in starts]
-
-
-@cache
-def load_predictor(packages: tuple[Path, ...], device: Device, wanted: Wanted) -> Predictor:
-    """The networks of some packages, loaded once in each process."""
-    return Predictor(packages, device.here(), wanted)
 
 
 def write_prediction(

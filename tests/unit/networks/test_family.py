@@ -22,7 +22,8 @@ from overtile.packages.writing import write_package
 from overtile.planning.decisions import make_plan
 from overtile.planning.reading import plan_from, read_plan
 from overtile.prediction.options import choose_tiling
-from overtile.prediction.slide import Prediction, load_predictor, write_prediction
+from overtile.prediction.predictor import Predictor
+from overtile.prediction.slide import Prediction, write_prediction
 from overtile.settings.checks import to_plain
 from overtile.settings.keys import key_values
 from overtile.settings.model import Settings
@@ -77,9 +78,9 @@ def whole(image: Store, network: torch.nn.Module, margin: int) -> torch.Tensor:
 
 def predict(image: Store, package: Path, folder: Path, wanted: Wanted) -> Store:
     """The store of a prediction in tiles of 16 px."""
-    predictor = load_predictor((package,), CPU, wanted)
-    tiling = choose_tiling(predictor, image.shape, CPU, 4.0, block_px=16)
-    prediction = Prediction(image, (package,), CPU, wanted, tiling, None)
+    predictor = Predictor([package], CPU, wanted)
+    tiling = choose_tiling(predictor, image.shape, 4.0, block_px=16)
+    prediction = Prediction(image, predictor, tiling, None)
     write_prediction(prediction, folder, "key", wanted=key_values(wanted))
     return Store.open(folder, "probabilities")
 

@@ -195,10 +195,8 @@ def test_borders_are_the_first_pixels_of_tiles_in_shards_of_any_size(ndim, shape
     blocks = plan_blocks(shape, shard)
     tiling = Tiling(tuple(tile[-ndim:]), 1, 0)
 
-    class Tiled(Prediction):
-        predictor = SimpleNamespace(geometry=a.geometry)
-
-    found = Tiled(None, (), None, None, tiling, None).borders(blocks)
+    predictor = SimpleNamespace(geometry=a.geometry)
+    found = Prediction(None, predictor, tiling, None).borders(blocks)
     expected = drawn_borders(a, tiling, blocks, shape)
     if ndim == 2:
         expected[0] = set()  # planes are independent, and have no seams between them

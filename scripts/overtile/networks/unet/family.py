@@ -82,6 +82,25 @@ def choose_levels(
 
     An axis that is at least twice as coarse as the finest is neither pooled nor convolved until
     the others have caught up, so that the network sees about cubic voxels.
+
+    Parameters
+    ----------
+    ndim : int
+        Axes of the network, 2 or 3: the last ones of `spacing`.
+    depth : int
+        Number of poolings.
+    spacing : sequence of float
+        Pixel edges (z, y, x), in any unit.
+
+    Returns
+    -------
+    pools, kernels : tuple of tuple of int
+        Factors of each pooling, and kernel edges of each level and the bottom, (z) y x.
+
+    Examples
+    --------
+    >>> choose_levels(3, 2, (4.0, 1.0, 1.0))
+    (((1, 2, 2), (1, 2, 2)), ((1, 3, 3), (1, 3, 3), (3, 3, 3)))
     """
     edges = list(spacing[-ndim:])
     pools, kernels = [], []
