@@ -30,7 +30,7 @@ def build_parser():
 def run(args):
     """Copy plan and weights, write the card."""
     from overtile.errors import InputError
-    from overtile.packages.package import copy_package, write_package
+    from overtile.packages.writing import copy_package, write_package
     from overtile.planning.reading import read_plan
     from overtile.stores.digest import digest_file
 

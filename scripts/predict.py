@@ -60,7 +60,8 @@ def run(args):
     from overtile.prediction.cluster import open_cluster
     from overtile.prediction.options import choose_foreground, choose_tiling, prediction_key
     from overtile.prediction.pixel_size import choose_common_scaling, refuse_others
-    from overtile.prediction.slide import Prediction, load_predictor, write_prediction
+    from overtile.prediction.predictor import Predictor
+    from overtile.prediction.slide import Prediction, write_prediction
     from overtile.settings.keys import key_values
     from overtile.settings.prediction import Wanted
     from overtile.stores.store import Store, store_path
@@ -69,20 +70,20 @@ def run(args):
     here = args.workers if args.cluster == "local" else 0
     device = choose_device(args.device, args.precision, args.threads, here)
     wanted = Wanted(args.keep, args.test_time_augmentation, args.uncertainty)
-    packages = tuple(path.resolve() for path in args.model)
-    predictor = load_predictor(packages, device, wanted)
+    predictor = Predictor([path.resolve() for path in args.model], device, wanted)
     refuse_others(image, predictor.plan)
     scaling = choose_common_scaling(image, predictor.plans, args.pixel_size)
     seen_px = (scaling or image).shape
-    tiling = choose_tiling(predictor, seen_px, device, args.memory_gb, args.block_px)
+    tiling = choose_tiling(predictor, seen_px, args.memory_gb, args.block_px)
     folder = store_path(args.probabilities).resolve()
     where = (args.background, args.fill_value)
     with ExitStack() as stack:
         mask = args.mask and stack.enter_context(open_labels(args.mask, "binary", folder))
         inputs = _digest_mask(args.mask)
-        foreground, looked_at = choose_foreground(image, mask, *where)
-        prediction = Prediction(image, packages, device, wanted, tiling, foreground, scaling)
-        key = prediction_key(prediction, looked_at, code_digest(__file__))
+        foreground, foreground_key = choose_foreground(image, mask, *where)
+        prediction = Prediction(image, predictor, tiling, foreground, scaling)
+        code = code_digest(__file__, [predictor.plan.family])
+        key = prediction_key(prediction, foreground_key, code)
         workers = (args.cluster, args.workers, device, args.memory_gb, args.slurm_flags)
         client = stack.enter_context(open_cluster(*workers))
         say_device(device, args.device)

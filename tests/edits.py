@@ -42,7 +42,7 @@ WITHOUT_EFFECT: dict[str, list[Callable[[Path], None]]] = {
         replace(f"{LIBRARY}/objects/measurements.py", 'label="measure objects"', 'label="objects"'),
     ],
     "comments and docstrings change": [
-        replace(f"{LIBRARY}/networks/unet.py", '"""', '"""Changed. '),
+        replace(f"{LIBRARY}/networks/unet/layers.py", '"""', '"""Changed. '),
         add(f"{LIBRARY}/geometry/spans.py", "\n# A remark.\n"),
     ],
     "a help text and a default of a command line change": [
@@ -52,8 +52,16 @@ WITHOUT_EFFECT: dict[str, list[Callable[[Path], None]]] = {
     "a family of networks is added": [
         add(
             f"{LIBRARY}/networks/segnet.py",
-            '"""SegNet."""\n\nfrom overtile.networks.unet import UNet\n\nclass SegNet(UNet): ...\n',
+            '"""SegNet."""\n\nfrom overtile.networks.blocks import crop\n\n\nclass SegNet: ...\n',
         ),
+        replace(
+            f"{LIBRARY}/networks/family.py",
+            "FAMILIES = Registry({",
+            'FAMILIES = Registry({"segnet": "overtile.networks.segnet:SegNet", ',
+        ),
+    ],
+    "a network is described in other words": [
+        replace(f"{LIBRARY}/networks/unet/family.py", "levels, width", "levels deep, width"),
     ],
     "a loss is added": [
         add(f"{LIBRARY}/training/losses.py", "\n\ndef focal(logits, target):\n    return logits\n"),

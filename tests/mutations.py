@@ -48,11 +48,14 @@ results = _in("training/results.py", "finished")
 finished = _in("training/finished.py", "finished")
 checkpoint = _in("training/checkpoint.py", "checkpoint")
 stopped = _in("training/checkpoint.py", "finished")
-network = _in("networks/unet.py", "unet")
-architecture = _in("networks/architecture.py", "unet")
+network = _in("networks/unet/layers.py", "unet")
+blocks = _in("networks/blocks.py", "unet")
+unet = _in("networks/unet/family.py", "unet")
+unet_sizes = _in("networks/unet/sizes.py", "unet")
 limits = _in("networks/limits.py", "network_files")
 network_files = _in("networks/weights.py", "network_files")
 pixels = _in("networks/normalise.py", "normalise", "samples")
+decided = _in("networks/unet/family.py", "decisions")
 decisions = _in("planning/decisions.py", "decisions")
 reading = _in("planning/reading.py", "plans")
 planned = _in("planning/decisions.py", "training_set")
@@ -231,13 +234,9 @@ MUTATIONS = (
     ),
     dice("the background in Dice", "in values[1:] if", "in values if"),
     # Networks.
-    network(
-        "skip connections cropped at the corner",
-        "skip.narrow(axis, lost // 2,",
-        "skip.narrow(axis, 0,",
-    ),
-    network("half of He's variance", "std=(2 / incoming) ** 0.5", "std=(1 / incoming) ** 0.5"),
-    network(
+    blocks("skip connections cropped at the corner", "narrow(axis, lost // 2,", "narrow(axis, 0,"),
+    blocks("half of He's variance", "std=(2 / incoming) ** 0.5", "std=(1 / incoming) ** 0.5"),
+    blocks(
         "taps of up-convolutions counted",
         "incoming = module.in_channels  #",
         "incoming = module.weight[0].numel()  #",
@@ -247,25 +246,32 @@ MUTATIONS = (
         "drops = [0.0] * (len(a.pools) - 1) +",
         "drops = [a.dropout] * (len(a.pools) - 1) +",
     ),
-    network("the mean over boxes", ".amax(axis + 1)", ".mean(axis + 1)"),
+    blocks("the mean over boxes", ".amax(axis + 1)", ".mean(axis + 1)"),
     network(
         "skip and map in the other order",
-        "torch.cat([_crop(skips.pop(), x), x], dim=1)",
-        "torch.cat([x, _crop(skips.pop(), x)], dim=1)",
+        "torch.cat([crop(skips.pop(), x.shape[2:]), x], dim=1)",
+        "torch.cat([x, crop(skips.pop(), x.shape[2:])], dim=1)",
     ),
-    architecture("channels do not double", "self.width * 2**level", "self.width * 1**level"),
-    architecture("coarse axes pooled too early", "s < 2 * finest", "s < 3 * finest"),
-    architecture("sizes of one convolution per level", "2 * (k[axis] - 1))", "1 * (k[axis] - 1))"),
-    architecture(
+    unet("channels do not double", "self.width * 2**level", "self.width * 1**level"),
+    unet("coarse axes pooled too early", "s < 2 * finest", "s < 3 * finest"),
+    unet("sizes of one convolution per level", "2 * (k[axis] - 1))", "1 * (k[axis] - 1))"),
+    unet(
         "networks of two axes look at z",
-        "spacing = list(spacing[-ndim:])",
-        "spacing = list(spacing[:ndim])",
+        "edges = list(spacing[-ndim:])",
+        "edges = list(spacing[:ndim])",
     ),
-    architecture("a stride of one level", "tuple(prod(factors) for", "tuple(max(factors) for"),
-    architecture(
-        "instance normalisation counts as exact", 'return self.norm != "instance"', "return True"
+    unet("a stride of one level", "tuple(prod(factors) for", "tuple(max(factors) for"),
+    unet(
+        "instance normalisation counts as exact",
+        'is_exact=self.norm != "instance"',
+        "is_exact=True",
     ),
-    architecture("batch normalisation counts as not exact", 'norm != "instance"', 'norm == "none"'),
+    unet("batch normalisation counts as not exact", 'norm != "instance"', 'norm == "none"'),
+    unet_sizes(
+        "maps without their skip connection",
+        "sizes.append(2 * a.widths[level]",
+        "sizes.append(a.widths[level]",
+    ),
     limits("parameters without Adam's moments", "MEMORY_BYTES // 16", "MEMORY_BYTES // 8"),
     limits("one map per layer", "MEMORY_BYTES // 8\n", "MEMORY_BYTES // 4\n"),
     network_files(
@@ -288,7 +294,7 @@ MUTATIONS = (
         "folds in the order of the sheet", "Fold(tuple(sorted(train)),", "Fold(tuple(train),"
     ),
     decisions("tiles as long as the shortest slide", "np.max([s.shape_px", "np.min([s.shape_px"),
-    decisions("another dropout", "dropout=settings.dropout", "dropout=0.5"),
+    decided("another dropout", "dropout=wanted.dropout", "dropout=0.5"),
     reading("pixels of classes that a plan has not", '        "class_counts": classes,\n', ""),
     decisions("never a sigma in micrometres", "sigma_um=settings.sigma_um", "sigma_um=None"),
     training_set(

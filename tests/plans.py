@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from overtile.networks.architecture import Architecture, choose_levels
+from overtile.networks.family import FIRST_FAMILY, Decisions, load_family
+from overtile.networks.unet.family import Architecture, choose_levels
 from overtile.planning.plan import FORMAT, Fingerprint, Fold, Plan, Weights
 from overtile.settings.model import Augmentation
 
@@ -30,15 +31,15 @@ def known_slide(name: str = "one", classes: int = 2, **changes) -> Fingerprint:
     return replace(known, **changes)
 
 
-def small_plan(architecture: Architecture = SMALL, **changes) -> Plan:
+def small_plan(architecture: Decisions = SMALL, **changes) -> Plan:
     """A plan for an architecture that learns from one slide in its smallest tiles."""
-    a = architecture
+    a, family = architecture, load_family(changes.get("family", FIRST_FAMILY), "plan")
     plan = Plan(
         format=FORMAT,
         classes=("background", "cell", "border")[: a.classes],
         architecture=a,
         spacing=(1.0,) * a.ndim,
-        tile_output_px=a.sizes_for((1,) * a.ndim)[1],
+        tile_output_px=family.geometry(a).least_px,
         weights=Weights(10, 5, None, 1e-6, (1.0,) * a.classes),
         loss="cross_entropy",
         optimiser="adam",

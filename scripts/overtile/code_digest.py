@@ -28,6 +28,9 @@ LEFT_OUT = frozenset(
         *("stores.checked", "prediction.cluster", "networks.gpus", "networks.gpu_policy"),
     )
 )
+DESCRIBES = "describe"
+"""Functions of this name put something into words for people: what they say does not count."""
+
 ENTRY = "run"
 """The function of a script that computes; its parser and `main` only ask for it."""
 
@@ -332,6 +335,8 @@ class _Plain(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.returns = None
+        if node.name == DESCRIBES:
+            node.body = [ast.Pass()]
         return self.generic_visit(node)
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:

@@ -19,7 +19,6 @@ from overtile.ingest.pictures import write_picture
 from overtile.prediction.foreground import MARGIN_PX, SQUARE_PX
 from overtile.prediction.resampled import Scaling, bring_back
 from overtile.prediction.seams import seam_score
-from overtile.prediction.slide import load_predictor
 from overtile.readers.raw import RawImage
 from overtile.stores.store import Store
 from overtile.stores.subblocks import whole
@@ -373,8 +372,7 @@ def test_a_gpu_without_memory_for_the_smallest_tile_is_told_of_in_one_line(
     def full(network, pixels):
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr("overtile.networks.unet.UNet.forward", full)
-    load_predictor.cache_clear()
+    monkeypatch.setattr("overtile.networks.unet.layers.UNet.forward", full)
     flags = ("--image", planned / "a.ome.zarr", "--model", packaged / "package")
     capsys.readouterr()
     assert here(*flags, "--probabilities", tmp_path / "p.ome.zarr", "--block-px", 30) == 1
@@ -383,7 +381,6 @@ def test_a_gpu_without_memory_for_the_smallest_tile_is_told_of_in_one_line(
         f"predict.py: {planned / 'a.ome.zarr'}: a tile of (4, 4) px does not fit"
     )
     assert line.endswith("free it, or use --device cpu")
-    load_predictor.cache_clear()
 
 
 def test_flags_for_slurm_may_be_given_one_by_one_and_a_fill_value_may_be_negative():

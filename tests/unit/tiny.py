@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from overtile.networks.architecture import Architecture, choose_levels
+from overtile.networks.unet.family import Architecture, choose_levels
 from overtile.planning.plan import Fold, Plan, Weights
 from overtile.settings.model import Augmentation
 from overtile.training.samples import Slide
@@ -99,7 +99,7 @@ def plan_of(
     plan = small_plan(
         network,
         classes=names,
-        tile_output_px=network.sizes_for((tile_px,) * ndim)[1],
+        tile_output_px=network.geometry.sizes_for((tile_px,) * ndim)[1],
         weights=Weights(10.0, 5.0, None, 1e-6, (1.0,) * classes),
         learning_rate=0.01,
         epochs=3,

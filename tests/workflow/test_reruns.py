@@ -142,7 +142,7 @@ def test_a_changed_evaluation_setting_runs_evaluation_and_report_only(project, w
 
 def test_a_comment_or_docstring_in_the_library_runs_nothing(project):
     def remark(root: Path) -> None:
-        for name in ("geometry/spans.py", "stores/writer.py", "networks/unet.py", "cli.py"):
+        for name in ("geometry/spans.py", "stores/writer.py", "networks/unet/layers.py", "cli.py"):
             path = root / "scripts" / "overtile" / name
             text = path.read_text()
             path.write_text(text.replace('"""', '"""Changed. ', 1) + "\n# A remark.\n")
@@ -208,7 +208,7 @@ def test_pictures_made_again_with_the_same_pixels_train_nothing(project):
 
 def test_changed_code_of_the_network_trains_again_only_where_that_is_wanted(project):
     weights = (
-        "scripts/overtile/networks/unet.py",
+        "scripts/overtile/networks/blocks.py",
         "(2 / incoming) ** 0.5",
         "(1 / incoming) ** 0.5",
     )

@@ -6,6 +6,7 @@ import runpy
 import sys
 import tarfile
 import tempfile
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from shlex import quote
@@ -166,6 +167,16 @@ def raw(path):
 def beside(path, name):
     """A path in the folder of another one: where that is has to do with a module's prefix."""
     return str(Path(path).parent / name)
+
+
+@cache
+def family_of(model):
+    """The family of a model's network: as set; of a model taken over, as its plan says."""
+    if model in TRAINED:
+        return MODELS[model]["family"]
+    plan = Path(MODELS[model]["package"], "plan.yaml")
+    named = plan.is_file() and re.search(r"^family: (\S+)$", plan.read_text("utf-8"), re.M)
+    return named[1] if named else SCHEMA["$defs"]["model"]["properties"]["family"]["default"]
 
 
 def training_settings(model):

@@ -65,7 +65,7 @@ rule plan_training:
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        code=training_code("plan.py"),
+        code=lambda wildcards: training_code("plan.py", family_of(wildcards.model)),
         script=script("plan.py"),
     shell:
         "python {params.script:q} @{input.slides:q} --settings {input.settings:q} --plan {output:q}"

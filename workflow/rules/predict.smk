@@ -23,7 +23,7 @@ rule predict_probabilities:
         ),
         runtime=minutes(3, per_gb=120 if config["device"] != "cpu" else 1200),
     params:
-        code=code_digest("predict.py"),
+        code=lambda wildcards: code_digest("predict.py", family_of(wildcards.model)),
         script=script("predict.py", "prediction"),
         memory_gb=config["prediction"]["memory_gb"],
         block_px=flags("--block-px", config["prediction"]["block_px"]),

@@ -38,7 +38,10 @@ rule write_report:
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         code=code_digest("report.py"),
-        training=[code_digest("train.py", m["loss"]) for m in MODELS.values()],
+        training=[
+            code_digest("train.py", settings["loss"], family_of(model))
+            for model, settings in MODELS.items()
+        ],
         script=script("report.py"),
         template=text_digest("overtile/reporting/report.html.jinja"),
         title=lambda wildcards: config["title"],

@@ -26,7 +26,7 @@ rule train_fold:
         runtime=lambda wildcards, attempt: 480 * attempt,
     params:
         code=lambda wildcards: training_code(
-            "train.py", MODELS[wildcards.model]["loss"]
+            "train.py", MODELS[wildcards.model]["loss"], family_of(wildcards.model)
         ),
         script=script(
             "train.py",

@@ -1,1 +1,1 @@
-"""The U-Net and its sizes."""
+"""Networks: families, what all of them share, and where they run."""

@@ -1,9 +1,9 @@
-"""How large a network may be: known from its architecture, before anything is built."""
+"""How large a network may be: known from what was decided, before anything is built."""
 
 from collections.abc import Sequence
 
 from overtile.errors import InputError
-from overtile.networks.architecture import Architecture
+from overtile.networks.family import AnyFamily, Decisions
 
 MEMORY_BYTES = 141 * 10**9
 """Of the largest GPU that one network is trained on (NVIDIA H200)."""
@@ -16,16 +16,33 @@ LARGEST_MAP = MEMORY_BYTES // 8
 
 
 def refuse_too_large(
-    architecture: Architecture, output_px: Sequence[int], batch_tiles: int, where: str
+    family: AnyFamily, decided: Decisions, output_px: Sequence[int], batch_tiles: int, where: str
 ) -> None:
-    """Raise InputError, one line, for a network or tiles that no GPU has room for."""
-    a = architecture
-    if a.parameters > MOST_PARAMETERS:
+    """Refuse a network or tiles that no GPU has room for.
+
+    Parameters
+    ----------
+    family, decided
+        The kind of network, and what it decided.
+    output_px : sequence of int
+        Edges of a tile's output in pixels, as the network can give them.
+    batch_tiles : int
+        Tiles per step of training.
+    where : str
+        The file that says so, for the message.
+
+    Raises
+    ------
+    InputError
+        One line, with what is allowed.
+    """
+    parameters = family.parameters(decided)
+    if parameters > MOST_PARAMETERS:
         raise InputError(
-            f"{where}: the network has {a.parameters:,} parameters (width {a.width}, "
-            f"{len(a.pools)} levels); allowed: {MOST_PARAMETERS:,}; lower width or depth"
+            f"{where}: the network has {parameters:,} parameters ({family.describe(decided)}); "
+            f"allowed: {MOST_PARAMETERS:,}; lower width or depth"
         )
-    largest = batch_tiles * a.largest_map(tuple(output_px))
+    largest = batch_tiles * family.largest_map(decided, output_px)
     if largest > LARGEST_MAP:
         raise InputError(
             f"{where}: tiles of {' x '.join(map(str, output_px))} px, {batch_tiles} at once, make "

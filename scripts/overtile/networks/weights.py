@@ -7,13 +7,23 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from overtile.errors import InputError
-from overtile.networks.architecture import Architecture
-from overtile.networks.unet import UNet
+from overtile.networks.family import AnyFamily, Decisions
 from overtile.stores.files import replace_when_done
 
 
 def pack_weights(tensors: dict[str, torch.Tensor]) -> bytes:
-    """A network's `state_dict` as the bytes of a safetensors file; the same bytes every time."""
+    """A network's weights as a file.
+
+    Parameters
+    ----------
+    tensors : dict
+        A `state_dict`, on any device and in any layout.
+
+    Returns
+    -------
+    bytes
+        Of a safetensors file: the same ones every time.
+    """
     return save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
 
 
@@ -23,19 +33,35 @@ def save_weights(path: Path, network: torch.nn.Module) -> None:
         temporary.write_bytes(pack_weights(network.state_dict()))
 
 
-def load_network(path: Path, architecture: Architecture) -> UNet:
+def load_network(path: Path, family: AnyFamily, decided: Decisions) -> torch.nn.Module:
     """A network with the weights saved by `save_weights`.
 
-    The file's list of names and shapes is compared before anything is built. Raises InputError, one
-    line, if they are of another network, or if the file is none of weights.
+    The file's list of names and shapes is compared before anything is built.
+
+    Parameters
+    ----------
+    path : Path
+        A safetensors file.
+    family, decided
+        The kind of network, and what it decided.
+
+    Returns
+    -------
+    nn.Module
+        On the processor, in training mode.
+
+    Raises
+    ------
+    InputError
+        One line, if the weights are of another network, or the file is none of weights.
     """
     with torch.device("meta"):  # shapes without numbers
-        wanted = {n: tuple(t.shape) for n, t in UNet(architecture).state_dict().items()}
+        wanted = {n: tuple(t.shape) for n, t in family.build(decided).state_dict().items()}
     try:
         with safe_open(path, "pt") as file:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         _refuse_others(path, found, wanted)
-        network = UNet(architecture)
+        network = family.build(decided)
         network.load_state_dict(load_file(path))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; package the model again") from None

@@ -1,11 +1,13 @@
 """Everything that training will do, worked out from the training set and the settings."""
 
+import sys
 from collections.abc import Sequence
+from dataclasses import fields
 
 import numpy as np
 
 from overtile.errors import InputError
-from overtile.networks.architecture import Architecture, choose_levels
+from overtile.networks.family import Decided, Decisions, Facts, Geometry, load_family
 from overtile.planning.plan import FORMAT, Fingerprint, Fold, Plan, Weights
 from overtile.planning.reading import check_plan
 from overtile.planning.training_set import (
@@ -16,6 +18,7 @@ from overtile.planning.training_set import (
     refuse_unseparated,
 )
 from overtile.planning.twins import refuse_twins
+from overtile.settings.checks import to_plain
 from overtile.settings.model import Settings
 from overtile.stores.store import Store
 from overtile.targets.class_balance import class_weights
@@ -34,7 +37,7 @@ def relative_spacing(slides: Sequence[Fingerprint]) -> tuple[float, float, float
         return (1.0, 1.0, 1.0)
     z, y, x = np.median(sizes, axis=0)
     finest = min(y, x)
-    return tuple(round(float(v / finest), 6) for v in (z, y, x))
+    return round(float(z / finest), 6), round(float(y / finest), 6), round(float(x / finest), 6)
 
 
 def plan_weights(counts: Sequence[int], settings: Settings) -> Weights:
@@ -75,34 +78,28 @@ def plan_folds(
     )
 
 
-def choose_architecture(
+def choose_network(
     slides: Sequence[Fingerprint], classes: int, settings: Settings
-) -> Architecture:
-    """The network for slides of these channels and pixel sizes."""
-    pools, kernels = choose_levels(settings.ndim, settings.depth, relative_spacing(slides))
-    return Architecture(
-        ndim=settings.ndim,
-        in_channels=slides[0].channels,
-        classes=classes,
-        width=settings.width,
-        pools=pools,
-        kernels=kernels,
-        dropout=settings.dropout,
-        norm=settings.norm,
-    )
+) -> Decided[Decisions]:
+    """The network for slides of these channels and pixel sizes, and why: its family decides."""
+    family = load_family(settings.family, "settings")
+    facts = Facts(settings.ndim, slides[0].channels, classes, relative_spacing(slides))
+    names = [field.name for field in fields(family.Settings)]
+    wanted = family.Settings(**{name: getattr(settings, name) for name in names})
+    return family.decide(facts, wanted)
 
 
 def choose_tile(
-    slides: Sequence[Fingerprint], architecture: Architecture, wanted_px: Sequence[int]
+    slides: Sequence[Fingerprint], geometry: Geometry, wanted_px: Sequence[int]
 ) -> tuple[int, ...]:
     """Output edges of training tiles: as wanted or a little more, and no longer than a slide."""
-    ndim = architecture.ndim
+    ndim = geometry.ndim
     flat = next((s.slide for s in slides if s.shape_px[0] == 1), None)
     if ndim == 3 and flat is not None:
         raise InputError(f"slide {flat}: has one plane, but ndim is 3; set ndim to 2")
     largest = np.max([s.shape_px[-ndim:] for s in slides], axis=0)
     wanted = tuple(min(w, int(n)) for w, n in zip(wanted_px, largest, strict=True))
-    return architecture.sizes_for(wanted)[1]
+    return geometry.sizes_for(wanted)[1]
 
 
 def make_plan(
@@ -125,20 +122,25 @@ def make_plan(
     refuse_unseparated(every, settings.separate_px, settings.ndim)
     slides = tuple(slide.known for slide in every)
     classes = every[0].class_names
-    architecture = choose_architecture(slides, len(classes), settings)
+    family = load_family(settings.family, "settings")
+    architecture, reasons = choose_network(slides, len(classes), settings)
     names, judges = ([slide.name for slide in part] for part in (learnt, judging))
     folds = plan_folds(names, [slide.group for slide in learnt], judges, settings.folds)
     refuse_twins([slide.image for slide in every], folds)
     plan = Plan(
         format=FORMAT,
         classes=classes,
+        family=settings.family,
         architecture=architecture,
         spacing=relative_spacing(slides)[-settings.ndim :],
-        tile_output_px=choose_tile(slides, architecture, settings.tile_px),
+        tile_output_px=choose_tile(slides, family.geometry(architecture), settings.tile_px),
         weights=plan_weights(count_classes(slides[:count], classes), settings),
         folds=folds,
         slides=slides,
         **{name: getattr(settings, name) for name in TAKEN_OVER},
     )
     check_plan(plan, "settings")
+    for name, reason in reasons.items():
+        value = to_plain(getattr(architecture, name))
+        print(f"plan: {name} {value}: {reason}", file=sys.stderr, flush=True)
     return plan

@@ -1,9 +1,11 @@
 """The plan of a training, typed: what was decided, and what follows from it."""
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
+from typing import Literal, cast
 
-from overtile.networks.architecture import Architecture
+from overtile.networks.channels import Channel
+from overtile.networks.family import FIRST_FAMILY, AnyFamily, Decisions, Geometry, load_family
 from overtile.settings.keys import plain_values
 from overtile.settings.model import Augmentation
 from overtile.settings.ranges import (
@@ -85,17 +87,19 @@ class Fingerprint:
     mean_object_px: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Every decision about a training; fields are the keys of plan.yaml.
 
-    spacing: pixel edges of the network's axes in pixels of the finest of y and x. tile_output_px:
-    of the tiles learnt from, (z) y x. slides: what was looked at to decide.
+    family: the kind of network. architecture: what that family decided. spacing: pixel edges of the
+    network's axes in pixels of the finest of y and x. tile_output_px: of the tiles learnt from,
+    (z) y x. slides: what was looked at to decide.
     """
 
     format: Literal[1]
     classes: tuple[str, ...]
-    architecture: Architecture
+    family: str = FIRST_FAMILY
+    architecture: Decisions
     spacing: tuple[Positive, ...]
     tile_output_px: tuple[EdgePx, ...]
     weights: Weights
@@ -114,14 +118,29 @@ class Plan:
     @property
     def tile_input_px(self) -> tuple[int, ...]:
         """Edges of what a network sees of a tile: they follow from its output."""
-        return self.architecture.sizes_for(self.tile_output_px)[0]
+        return self.geometry.sizes_for(self.tile_output_px)[0]
+
+    @cached_property
+    def network(self) -> AnyFamily:
+        """The family, which answers for `architecture`."""
+        return load_family(self.family, "plan")
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """Sizes of the network's input and output."""
+        return self.network.geometry(self.architecture)
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """What the network says of a pixel."""
+        return self.network.channels(self.architecture, self.classes)
 
     def written(self) -> dict:
         """Plain values of plan.yaml. What came after FIRST stands there if it is not the default.
 
         So a new setting changes no file and no key of a training that does not use it.
         """
-        return plain_values(self, FIRST)
+        return cast(dict, plain_values(self, FIRST))
 
     def identity(self) -> dict:
         """What makes a training what it is, as plain values: keys of finished work are made of it.

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from overtile.errors import InputError
-from overtile.networks.architecture import Architecture
+from overtile.networks.family import FIRST_FAMILY, Decisions, Geometry, load_family
 from overtile.networks.limits import refuse_too_large
 from overtile.planning.plan import Fingerprint, Fold, Plan
 from overtile.settings.checks import check_name, check_range, read_record, shown
-from overtile.settings.ranges import CLASS_COUNTS, DEPTHS
+from overtile.settings.ranges import CLASS_COUNTS
 from overtile.stores.yaml_files import read_yaml
 
 DERIVED = "tile_input_px"
@@ -28,6 +28,12 @@ def plan_from(values: dict, where: str) -> Plan:
             f"{where}: is no plan (it has no key 'format'); make it with scripts/plan.py"
         )
     decided = {name: value for name, value in values.items() if name != DERIVED}
+    if "architecture" in decided:
+        family = load_family(decided.get("family", FIRST_FAMILY), where)
+        kind: type[Decisions] = family.Decisions
+        decided["architecture"] = read_record(
+            kind, decided["architecture"], f"{where}, architecture"
+        )
     plan = read_record(Plan, decided, where)
     check_plan(plan, where)
     found, wanted = values.get(DERIVED), list(plan.tile_input_px)
@@ -41,12 +47,13 @@ def plan_from(values: dict, where: str) -> Plan:
 
 def check_plan(plan: Plan, where: str) -> None:
     """Raise InputError, one line, for values that do not fit together or make no sense."""
-    _check_architecture(plan.architecture, f"{where}, architecture")
+    plan.network.check(plan.architecture, f"{where}, architecture")
     ndim = plan.architecture.ndim
     _check_length("spacing", plan.spacing, ndim, where)
     _check_length("tile_output_px", plan.tile_output_px, ndim, where)
-    refuse_too_large(plan.architecture, plan.tile_output_px, plan.batch_tiles, where)
-    _check_tile(plan.architecture, plan.tile_output_px, where)
+    network = (plan.network, plan.architecture)
+    refuse_too_large(*network, plan.tile_output_px, plan.batch_tiles, where)
+    _check_tile(plan.geometry, plan.tile_output_px, where)
     _check_classes(plan, where)
     if not plan.folds:
         raise InputError(f"{where}: folds is empty; give one fold or more")
@@ -57,18 +64,6 @@ def check_plan(plan: Plan, where: str) -> None:
         _check_slide(known, len(plan.classes), f"{where}, slide {known.slide}")
 
 
-def _check_architecture(a: Architecture, where: str) -> None:
-    check_range("depth", len(a.pools), DEPTHS, where)
-    if len(a.kernels) != len(a.pools) + 1:
-        raise InputError(
-            f"{where}: has {len(a.kernels)} kernels for {len(a.pools)} pools; give one per level, "
-            "and one for the bottom"
-        )
-    for name in ("pools", "kernels"):
-        for level in getattr(a, name):
-            _check_length(name, level, a.ndim, where)
-
-
 def _check_length(name: str, values: Sequence, wanted: int, where: str) -> None:
     if len(values) != wanted:
         raise InputError(
@@ -76,10 +71,10 @@ def _check_length(name: str, values: Sequence, wanted: int, where: str) -> None:
         )
 
 
-def _check_tile(a: Architecture, output_px: tuple[int, ...], where: str) -> None:
-    above = a.sizes_for(output_px)[1]
+def _check_tile(geometry: Geometry, output_px: tuple[int, ...], where: str) -> None:
+    above = geometry.sizes_for(output_px)[1]
     if above != output_px:
-        below = [max(n - s, 0) for n, s in zip(above, a.stride, strict=True)]
+        below = [max(n - s, 0) for n, s in zip(above, geometry.stride, strict=True)]
         nearest = ", ".join(
             f"{n} or {m}" if 0 < n < m != w else str(m)
             for n, m, w in zip(below, above, output_px, strict=True)

@@ -79,10 +79,11 @@ def refuse_same_name(names: Sequence[str]) -> None:
 
 def refuse_mixed(slides: Sequence[LabelledSlide]) -> None:
     """Slides of one training set must agree in channels and classes, which are in one order."""
-    for what, values in {
+    facts: dict[str, list] = {
         "channels": [s.known.channels for s in slides],
         "classes": [s.class_names for s in slides],
-    }.items():
+    }
+    for what, values in facts.items():
         odd = next((i for i, value in enumerate(values) if value != values[0]), None)
         if odd is not None:
             raise InputError(

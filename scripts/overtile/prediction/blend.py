@@ -9,7 +9,7 @@ import numpy as np
 
 from overtile.errors import InputError
 from overtile.geometry.spans import Block
-from overtile.networks.architecture import Architecture
+from overtile.networks.family import Geometry
 from overtile.planning.plan import Plan
 from overtile.prediction.grid import TileTooLarge, overlap, read_ahead
 
@@ -19,8 +19,8 @@ SIGMA = 1 / 8
 
 def blend_box(
     probabilities: Callable[[np.ndarray], np.ndarray],
-    architecture: Architecture,
-    array,
+    geometry: Geometry,
+    image,
     leading: tuple,
     start: Sequence[int],
     stop: Sequence[int],
@@ -45,9 +45,9 @@ def blend_box(
     Source: sliding window of nnU-Net, Isensee et al. 2021, DOI 10.1038/s41592-020-01008-z.
     """
     total = None
-    tiles = blending_tiles(architecture, array.shape[-len(start) :], start, stop, tile_px)
+    tiles = blending_tiles(geometry, image.shape[-len(start) :], start, stop, tile_px)
     tiles = [tile for tile in tiles if wanted(tile)]
-    for batch, pixels in read_ahead(architecture, array, leading, tiles, batch_tiles):
+    for batch, pixels in read_ahead(geometry, image, leading, tiles, batch_tiles):
         try:
             outputs = probabilities(pixels)
         except TileTooLarge:
@@ -72,12 +72,12 @@ def blending_tile_px(plan: Plan, block_px: int | None = None) -> tuple[int, ...]
     They never follow from memory, as they decide the result.
     """
     if block_px is not None:
-        return (block_px,) * plan.architecture.ndim
+        return (block_px,) * plan.geometry.ndim
     return plan.tile_output_px
 
 
 def blending_tiles(
-    architecture: Architecture,
+    geometry: Geometry,
     shape: Sequence[int],
     start: Sequence[int],
     stop: Sequence[int],
@@ -90,7 +90,7 @@ def blending_tiles(
     the network's least that holds tile_px; it is at least two strides, so that neighbours overlap,
     and no longer than the slide needs.
     """
-    edges, steps = _edges_and_steps(architecture, shape, tile_px)
+    edges, steps = _edges_and_steps(geometry, shape, tile_px)
     tiles = []
     for index in product(*map(_reaching, shape, edges, steps, start, stop)):
         corner = tuple(i * step for i, step in zip(index, steps, strict=True))
@@ -100,14 +100,14 @@ def blending_tiles(
 
 
 def blending_borders(
-    architecture: Architecture, shape: Sequence[int], tile_px: Sequence[int]
+    geometry: Geometry, shape: Sequence[int], tile_px: Sequence[int]
 ) -> list[set[int]]:
     """For each of a slide's axes, the pixels where a tile begins or the first one after its end.
 
     Seams would be there; see `seams.seam_score`.
     """
     borders = []
-    for n, edge, step in zip(shape, *_edges_and_steps(architecture, shape, tile_px), strict=True):
+    for n, edge, step in zip(shape, *_edges_and_steps(geometry, shape, tile_px), strict=True):
         starts = [i * step for i in _reaching(n, edge, step, 0, n)]
         borders.append({p for start in starts for p in (start, start + edge) if 0 < p < n})
     return borders
@@ -120,11 +120,11 @@ def _reaching(length: int, edge: int, step: int, start: int, stop: int) -> range
 
 
 def _edges_and_steps(
-    architecture: Architecture, shape: Sequence[int], tile_px: Sequence[int]
+    geometry: Geometry, shape: Sequence[int], tile_px: Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    stride = architecture.stride
+    stride = geometry.stride
     least = (min(n, max(t, 2 * s)) for n, t, s in zip(shape, tile_px, stride, strict=True))
-    _, edges = architecture.sizes_for(tuple(least))
+    _, edges = geometry.sizes_for(tuple(least))
     return edges, tuple(max(s, e // 2 // s * s) for e, s in zip(edges, stride, strict=True))
 
 

@@ -99,7 +99,8 @@ def _replace_lost(cluster: "distributed.SpecCluster", workers: int) -> None:
     from tornado.ioloop import PeriodicCallback
 
     look = PeriodicCallback(partial(cluster.scale, workers), 1000 * SECONDS_BETWEEN_LOOKS)
-    cluster.loop.add_callback(look.start)
+    if cluster.loop is not None:  # it is there as long as the cluster is open
+        cluster.loop.add_callback(look.start)
 
 
 def _local_cluster(

@@ -1,6 +1,7 @@
 """Where a slide has anything to look at, found at low resolution: background costs nothing."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy import ndimage
@@ -15,6 +16,15 @@ MARGIN_PX = 2
 """Pixels, of the overview, by which foreground is widened."""
 
 
+class Mask(Protocol):
+    """Pixels (z, y, x), not 0 where there is something, held or read when asked for."""
+
+    shape: tuple[int, ...]
+
+    def __getitem__(self, box: tuple[slice, ...], /) -> np.ndarray:
+        """The pixels of a box."""
+
+
 @dataclass(frozen=True)
 class Foreground:
     """A mask of any resolution over a slide: nonzero (z, y, x) where there is something.
@@ -22,7 +32,7 @@ class Foreground:
     mask: an array. shape: of the slide, (z, y, x) px.
     """
 
-    mask: np.ndarray
+    mask: Mask
     shape: tuple[int, int, int]
 
     def any(self, block: Block) -> bool:
@@ -78,7 +88,7 @@ class FilledSquares:
     def __init__(self, array, fill_value: float):
         self._array, self._fill_value = array, fill_value
         z, y, x = array.shape[1:]
-        self.shape = (z, -(-y // SQUARE_PX), -(-x // SQUARE_PX))
+        self.shape: tuple[int, ...] = (z, -(-y // SQUARE_PX), -(-x // SQUARE_PX))
 
     def __getitem__(self, box: tuple[slice, ...]) -> np.ndarray:
         edges = [

@@ -1,13 +1,13 @@
 """Tiles of a slide, and how they are read and put together into batches."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol, cast
 
 import numpy as np
 
 from overtile.geometry.spans import Block, plan_blocks, read_mirrored
-from overtile.networks.architecture import Architecture
+from overtile.networks.family import Geometry
 
 
 class TileTooLarge(Exception):
@@ -62,32 +62,30 @@ def batches(tiles: Sequence[Block], size: int) -> Iterator[list[Block]]:
         yield batch
 
 
-def read_tiles(
-    architecture: Architecture, array, leading: tuple, tiles: Sequence[Block]
-) -> np.ndarray:
+def read_tiles(geometry: Geometry, image, leading: tuple, tiles: Sequence[Block]) -> np.ndarray:
     """The pixels that the output of some tiles depends on, (n, c, *input_px).
 
-    tiles: of one shape. array: normalised pixels, (c, *leading, *px), mirrored at its borders.
+    tiles: of one shape. image: normalised pixels, (c, *leading, *px), mirrored at its borders.
     """
     parts = []
     for tile in tiles:
-        input_px, _ = architecture.sizes_for(tile.shape)
-        corner = [a - m for a, m in zip(tile.start, architecture.margin_px, strict=True)]
+        input_px, _ = geometry.sizes_for(tile.shape)
+        corner = [a - m for a, m in zip(tile.start, geometry.margin_px, strict=True)]
         end = [c + n for c, n in zip(corner, input_px, strict=True)]
-        parts.append(read_mirrored(array, corner, end, (slice(None), *leading)))
+        parts.append(read_mirrored(image, corner, end, (slice(None), *leading)))
     return np.stack(parts)
 
 
 def read_ahead(
-    architecture: Architecture, array, leading: tuple, tiles: Sequence[Block], batch_tiles: int
+    geometry: Geometry, image, leading: tuple, tiles: Sequence[Block], batch_tiles: int
 ) -> Iterator[tuple[list[Block], np.ndarray]]:
     """Batches of tiles with their pixels; the next one is read while one is used."""
     groups = list(batches(tiles, batch_tiles))
     with ThreadPoolExecutor(1) as reader:
-        reads = (reader.submit(read_tiles, architecture, array, leading, g) for g in groups)
+        reads = (reader.submit(read_tiles, geometry, image, leading, g) for g in groups)
         coming = next(reads, None)
         for group in groups:
-            pixels, coming = coming.result(), next(reads, None)
+            pixels, coming = cast(Future, coming).result(), next(reads, None)
             yield group, pixels
             del pixels
 

@@ -1,9 +1,8 @@
-"""What a prediction was asked for: where to look, in which tiles, and under which key."""
+"""How a slide is predicted: in which tiles, where it is looked at, and under which key."""
 
 from collections.abc import Sequence
 
 from overtile.errors import InputError
-from overtile.networks.device import Device
 from overtile.prediction.blend import blending_tile_px
 from overtile.prediction.foreground import Foreground, find_foreground, own_foreground
 from overtile.prediction.memory import Tiling, plan_tiling
@@ -15,21 +14,17 @@ from overtile.stores.store import Store
 
 
 def choose_tiling(
-    predictor: Predictor,
-    shape: Sequence[int],
-    device: Device,
-    memory_gb: float,
-    block_px: int | None,
+    predictor: Predictor, shape: Sequence[int], memory_gb: float, block_px: int | None
 ) -> Tiling:
     """Tiles for a slide of (z, y, x) px, as the networks see it, within memory_gb, 10^9 bytes.
 
     block_px: their edge along each axis, in place of a choice.
     """
-    architecture = predictor.architecture
-    tile_px = [block_px] * architecture.ndim if block_px else None
-    if not architecture.is_exact:
-        tile_px = blending_tile_px(predictor.plan, block_px)
-    return plan_tiling(architecture, shape, predictor.members, device, memory_gb, tile_px)
+    plan, geometry = predictor.plan, predictor.geometry
+    tile_px = (block_px,) * geometry.ndim if block_px else None
+    if not geometry.is_exact:
+        tile_px = blending_tile_px(plan, block_px)
+    return plan_tiling(plan, shape, predictor.members, predictor.device, memory_gb, tile_px)
 
 
 def choose_foreground(
@@ -43,8 +38,8 @@ def choose_foreground(
         foreground = own_foreground(image, mask)
         refuse_other_view(mask, image)
         return foreground, mask.digest
-    looked_at = [method, fill_value if method == "fill" else None]
-    return find_foreground(image, method, fill_value), looked_at
+    foreground_key = [method, fill_value if method == "fill" else None]
+    return find_foreground(image, method, fill_value), foreground_key
 
 
 def refuse_other_view(mask: Store, image: Store) -> None:
@@ -60,13 +55,19 @@ def refuse_other_view(mask: Store, image: Store) -> None:
         )
 
 
-def prediction_key(prediction: Prediction, looked_at: object, code: str) -> str:
+def prediction_key(prediction: Prediction, foreground_key: object, code: str) -> str:
     """Digest of all that decides the bytes of a prediction, and of nothing else.
 
-    looked_at: from `choose_foreground`. code: digest of the code that computes it.
+    foreground_key: from `choose_foreground`. code: digest of the code that computes it.
     """
-    p = prediction
+    p, device = prediction, prediction.predictor.device
     return digest_of(
-        *(p.image.digest, p.predictor.digests, key_values(p.wanted), p.tiling.tile_px, looked_at),
-        *(p.device.torch.type, p.device.precision, p.scaling and p.scaling.ratio, code),
+        *(
+            p.image.digest,
+            p.predictor.digests,
+            key_values(p.predictor.wanted),
+            p.tiling.tile_px,
+            foreground_key,
+        ),
+        *(device.torch.type, device.precision, p.scaling and p.scaling.ratio, code),
     )

@@ -19,7 +19,7 @@ MAX_RATIO = 64
 
 def refuse_others(image: Store, plan: Plan) -> None:
     """Raise InputError for a slide of other channels or axes than a model takes."""
-    channels, ndim = plan.architecture.in_channels, plan.architecture.ndim
+    channels, ndim = plan.architecture.in_channels, plan.geometry.ndim
     if image.array.shape[0] != channels:
         raise InputError(
             f"{image.path}: has {image.array.shape[0]} channels, the model takes "
@@ -50,7 +50,7 @@ def choose_scaling(image: Store, plan: Plan, setting: str) -> Scaling | None:
         if setting == "resample":
             raise InputError(_unknown(image, size))
         return None
-    ndim = plan.architecture.ndim
+    ndim = plan.geometry.ndim
     low, high = np.min(known, axis=0)[-ndim:], np.max(known, axis=0)[-ndim:]
     edges = np.array(size[-ndim:])
     if not ((edges < low / SIZE_TOLERANCE) | (edges > high * SIZE_TOLERANCE)).any():
@@ -68,7 +68,8 @@ def choose_scaling(image: Store, plan: Plan, setting: str) -> Scaling | None:
             f"{told}{_text(wanted)} um; allowed: up to {MAX_RATIO} times more or less; check the "
             "unit, and give the slide's pixel_size_um in the sheet"
         )
-    return Scaling(image.shape, (*[1.0] * (3 - ndim), *map(float, ratio)))
+    z, y, x = [1.0] * (3 - ndim) + ratio.tolist()
+    return Scaling(image.shape, (z, y, x))
 
 
 def choose_common_scaling(image: Store, plans: Sequence[Plan], setting: str) -> Scaling | None:

@@ -1,6 +1,7 @@
 """Networks of one or several packages, as one function from pixels to what is stored."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -8,42 +9,47 @@ import torch
 
 from overtile.errors import InputError
 from overtile.geometry.symmetry import Symmetry, symmetries
-from overtile.networks.architecture import Architecture
+from overtile.networks.channels import STEPS, activate, count_classes, stored_channels
 from overtile.networks.device import Device
+from overtile.networks.family import Geometry
 from overtile.networks.fuse import ready_for_inference
 from overtile.networks.weights import load_network
 from overtile.packages.package import Package, read_package
 from overtile.planning.plan import Plan
 from overtile.prediction.grid import TileTooLarge
-from overtile.prediction.sharing import Turns
+from overtile.prediction.network_lock import NetworkLock
 from overtile.settings.prediction import Wanted
-
-QUANTISATION = 255
-"""Probabilities are stored as uint8: p = value / 255, off by at most 1 / 510."""
 
 
 class Predictor:
-    """Averages the class probabilities of all members of all packages, and of all symmetries.
+    """Averages what all members of all packages say, at all symmetries.
 
-    Safe to call from several threads: the network runs once at a time, in `turns`, and reading and
-    writing go on meanwhile.
+    Safe to call from several threads: the network runs once at a time, under `lock`, and reading
+    and writing go on meanwhile.
     """
 
     def __init__(self, packages: Sequence[Path], device: Device, wanted: Wanted = Wanted()):  # noqa: B008
-        self._device = device
-        self._wanted = wanted
-        self.turns = Turns()
+        self.packages, self.device, self.wanted = tuple(packages), device, wanted
+        self._here = device.here()
+        self.lock = NetworkLock()
         self._networks: list[torch.nn.Module] = []
         self._names = ", ".join(map(str, packages))
         read = _read_alike(packages)
         self.plans = [package.plan for package in read]
         self.plan = self.plans[0]
         self.digests = [member.sha256 for package in read for member in package.members]
-        self.architecture = self.plan.architecture
-        self._symmetries = _usable_symmetries(self.architecture, wanted.symmetries)
+        self.geometry = self.plan.geometry
+        self._outputs = self.plan.channels
+        self._classes = count_classes(self._outputs)
+        self.channels = stored_channels(self._outputs, wanted.keep, wanted.uncertainty)
+        self._symmetries = _usable_symmetries(self.geometry, wanted.symmetries)
         for path in (file for package in read for file in package.files):
-            network = load_network(path, self.architecture)
-            self._networks.append(ready_for_inference(network, device))
+            network = load_network(path, self.plan.network, self.plan.architecture)
+            self._networks.append(ready_for_inference(network, self._here, self.geometry.ndim))
+
+    def __reduce__(self) -> tuple:
+        """How it gets to another process: it is loaded there, once."""
+        return load_predictor, (self.packages, self.device, self.wanted)
 
     @property
     def members(self) -> int:
@@ -51,17 +57,11 @@ class Predictor:
         return len(self._networks)
 
     @property
-    def channels(self) -> int:
-        """Channels of what a call returns."""
-        classes = 1 if self._wanted.keep == "classes" else self.architecture.classes
-        return classes + self._wanted.uncertainty
-
-    @property
     def nothing(self) -> np.ndarray:
         """(channels,) uint8: what is stored where there is only background."""
-        values = np.zeros(self.channels, np.uint8)
-        if self._wanted.keep == "probabilities":
-            values[0] = QUANTISATION
+        values = np.zeros(len(self.channels), np.uint8)
+        if self.wanted.keep == "probabilities":
+            values[0] = STEPS
         return values
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
@@ -74,21 +74,21 @@ class Predictor:
         return self._run(pixels, self._quantise)
 
     def probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        """As a call, but float32 (n, classes, *output_px) before rounding, to be averaged.
+        """As a call, but float32 (n, channels, *output_px) before rounding, to be averaged.
 
         One more channel with the uncertainty, if wanted.
         """
         return self._run(pixels, lambda values: values)
 
     def stored(self, values: np.ndarray) -> np.ndarray:
-        """What is stored of such values, (classes, *px) float32 to (channels, *px) uint8."""
+        """What is stored of such values, both (channels, *px), the given ones float32."""
         return self._quantise(torch.from_numpy(values)[None])[0].numpy()
 
     @torch.inference_mode()
     def _run(
         self, pixels: np.ndarray, finish: Callable[[torch.Tensor], torch.Tensor]
     ) -> np.ndarray:
-        with self.turns.tile():
+        with self.lock.tile():
             return self._halving(pixels, finish)
 
     def _halving(self, pixels: np.ndarray, finish) -> np.ndarray:
@@ -104,36 +104,51 @@ class Predictor:
         return np.concatenate([self._halving(part, finish) for part in parts])
 
     def _average(self, pixels: np.ndarray) -> torch.Tensor:
-        """Mean probabilities over members and symmetries, and their spread if wanted."""
-        mean, squares = None, None
-        for symmetry in self._symmetries:
-            turned = np.ascontiguousarray(symmetry.apply(pixels))
-            batch = torch.from_numpy(turned).to(self._device.torch)
-            for network in self._networks:
-                p = _undo(symmetry, network(batch).float().softmax(dim=1))
-                mean = p if mean is None else mean.add_(p)
-                if self._wanted.uncertainty:
-                    squares = p.square() if squares is None else squares.add_(p.square())
+        """Mean values over members and symmetries, and the spread of probabilities if wanted."""
+        said = self._say_all(pixels)
+        mean = next(said)
+        squares = self._squares(mean)
+        for values in said:
+            mean.add_(values)
+            squares.add_(self._squares(values))
         count = len(self._symmetries) * len(self._networks)
         mean = mean / count
-        if not mean.sum().isfinite():  # a sum of probabilities: only NaN makes it so
+        if not mean.sum().isfinite():  # probabilities are bounded: NaN, or a distance without bound
             raise InputError(
                 f"{self._names}: the model gives no numbers (NaN) for some pixels; its weights "
                 "are damaged, or training diverged; train again"
             )
-        if squares is None:
+        if not self.wanted.uncertainty:
             return mean
-        variances = (squares / count - mean.square()).clamp_(min=0)
+        variances = (squares / count - self._squares(mean)).clamp_(min=0)
         return torch.cat([mean, (variances.sum(dim=1, keepdim=True) / 2).sqrt_()], dim=1)
 
+    def _say_all(self, pixels: np.ndarray) -> Iterator[torch.Tensor]:
+        """What each member says at each symmetry, (n, channels, *output_px) float32."""
+        for symmetry in self._symmetries:
+            turned = torch.from_numpy(np.ascontiguousarray(symmetry.apply(pixels)))
+            turned = turned.to(self._here.torch)
+            for network in self._networks:
+                yield _undo(symmetry, activate(network(turned).float(), self._outputs))
+
+    def _squares(self, values: torch.Tensor) -> torch.Tensor:
+        """Of the probabilities among some values; of none where no spread is wanted."""
+        return values[:, : self._classes * self.wanted.uncertainty].square()
+
     def _quantise(self, values: torch.Tensor) -> torch.Tensor:
-        """What is stored of (n, classes, *px) float32, and of the uncertainty behind them."""
-        if self._wanted.keep == "probabilities":
-            return (values * QUANTISATION).round_().to(torch.uint8)
-        classes = self.architecture.classes
-        best = values[:, :classes].argmax(dim=1, keepdim=True)
-        spread = (values[:, classes:] * QUANTISATION).round_()
-        return torch.cat([best.to(torch.uint8), spread.to(torch.uint8)], dim=1)
+        """What is stored of (n, channels, *px) float32, and of the uncertainty behind them."""
+        if self.wanted.keep == "classes":
+            best = values[:, : self._classes].argmax(dim=1, keepdim=True)
+            values = torch.cat([best.float(), values[:, self._classes :]], dim=1)
+        steps = values.new_tensor([channel.steps for channel in self.channels])
+        scaled = values * steps.reshape(-1, *[1] * (values.ndim - 2))
+        return scaled.round_().clamp_(max=STEPS).to(torch.uint8)
+
+
+@cache
+def load_predictor(packages: tuple[Path, ...], device: Device, wanted: Wanted) -> Predictor:
+    """The networks of some packages, in a worker: for all blocks that it gets."""
+    return Predictor(packages, device, wanted)
 
 
 def _undo(symmetry: Symmetry, probabilities: torch.Tensor) -> torch.Tensor:
@@ -157,16 +172,15 @@ def _read_alike(packages: Sequence[Path]) -> list[Package]:
 
 
 def _kind(plan: Plan) -> tuple:
-    is_exact = plan.architecture.is_exact
-    return plan.architecture, plan.classes, is_exact or plan.tile_output_px
+    is_exact = plan.geometry.is_exact
+    return plan.family, plan.architecture, plan.classes, is_exact or plan.tile_output_px
 
 
-def _usable_symmetries(architecture: Architecture, kind: str) -> Sequence[Symmetry]:
+def _usable_symmetries(geometry: Geometry, kind: str) -> Sequence[Symmetry]:
     """Symmetries of a kind; turning needs a network that treats y and x alike."""
-    levels = [*architecture.pools, *architecture.kernels]
-    if kind == "flips_and_turns" and any(level[-1] != level[-2] for level in levels):
+    if kind == "flips_and_turns" and not geometry.is_square:
         raise InputError(
             "test_time_augmentation is flips_and_turns, but the model pools y and x differently "
             "as its pixels are not square; allowed: none, flips"
         )
-    return symmetries(kind, architecture.ndim)
+    return symmetries(kind, geometry.ndim)

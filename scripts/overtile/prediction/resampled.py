@@ -31,13 +31,14 @@ class Scaling:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of the slide in the network's pixels, (z, y, x)."""
-        pairs = zip(self.slide_px, self.ratio, strict=True)
-        return tuple(resampled_length(n, r) for n, r in pairs)
+        z, y, x = (resampled_length(n, r) for n, r in zip(self.slide_px, self.ratio, strict=True))
+        return z, y, x
 
     @property
     def back(self) -> tuple[float, float, float]:
         """Edges (z, y, x) of the slide's pixels in pixels of the network."""
-        return tuple(1 / r for r in self.ratio)
+        z, y, x = (1 / r for r in self.ratio)
+        return z, y, x
 
     def reach(self, block: Block) -> Block:
         """The pixels of the slide into which a block of the network's pixels is brought back."""
@@ -121,5 +122,5 @@ def bring_back(array, scaling: Scaling, block: Block, keep: str) -> np.ndarray:
         result[(slice(None), *place)] = np.rint(values, out=values)
         if keep == "classes":
             nearest = nearest_box(array, scaling.back, piece.start, piece.stop)
-            result[(0, *place)] = nearest[0]
+            result[0][place] = nearest[0]
     return result

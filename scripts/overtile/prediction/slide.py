@@ -1,25 +1,24 @@
 """Prediction of a whole slide, one shard at a time, into a store."""
 
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from overtile.errors import InputError
 from overtile.geometry.spans import Block
-from overtile.networks.device import Device, give_back_freed_memory
+from overtile.networks.channels import STEPS, written
+from overtile.networks.device import give_back_freed_memory
 from overtile.networks.normalise import Normalised
 from overtile.prediction.blend import blending_borders
 from overtile.prediction.foreground import Foreground
 from overtile.prediction.grid import TileTooLarge, overlap
 from overtile.prediction.memory import BLOCKS_AT_ONCE, SHARD_SCALE, Tiling
 from overtile.prediction.pixel_size import predicted_um
-from overtile.prediction.predictor import QUANTISATION, Predictor
+from overtile.prediction.predictor import Predictor
 from overtile.prediction.resampled import Resampled, Scaling, bring_back
 from overtile.prediction.seams import seam_score
 from overtile.prediction.tiles import predict_block, tile_grid
-from overtile.settings.prediction import Wanted
 from overtile.stores.digest import digest_of
 from overtile.stores.ngff import multiscale_attributes
 from overtile.stores.scratch import NAME as WORK
@@ -28,6 +27,8 @@ from overtile.stores.store import Store
 from overtile.stores.writer import StoreWriter
 
 AXES = ("c", "z", "y", "x")
+
+STORED = np.dtype(np.uint8)
 
 NOT_SEEN = 255
 """In all channels, which are neither all sure nor of such a class: of tiles not looked at."""
@@ -43,22 +44,15 @@ class Prediction:
     """
 
     image: Store
-    packages: tuple[Path, ...]
-    device: Device
-    wanted: Wanted
+    predictor: Predictor
     tiling: Tiling
     foreground: Foreground | None
     scaling: Scaling | None = None
     statistics: tuple[list[float], list[float]] | None = None
 
     @property
-    def predictor(self) -> Predictor:
-        """The networks, loaded once in each process."""
-        return load_predictor(self.packages, self.device, self.wanted)
-
-    @property
-    def picture(self) -> Normalised:
-        """What the network sees."""
+    def normalised(self) -> Normalised:
+        """The image as the network sees it."""
         image = self.image
         if self.scaling is None:
             return Normalised(image.array, image.mean, image.std)
@@ -83,10 +77,15 @@ class Prediction:
             return look
 
         try:
-            with self.predictor.turns.block():
+            with self.predictor.lock.block():
                 found = predict_block(
-                    *(self.predictor, self.predictor.architecture, self.picture, block),
-                    *(self.tiling.tile_px, self.tiling.batch_tiles, wanted),
+                    self.predictor,
+                    self.predictor.geometry,
+                    self.normalised,
+                    block,
+                    self.tiling.tile_px,
+                    self.tiling.batch_tiles,
+                    wanted,
                 )
         except TileTooLarge as error:
             raise InputError(
@@ -95,13 +94,13 @@ class Prediction:
             ) from None
         give_back_freed_memory()
         if found is None:
-            found = np.empty((self.predictor.channels, *block.shape), np.uint8)
+            found = np.empty((len(self.predictor.channels), *block.shape), np.uint8)
         found[:, ~seen] = NOT_SEEN
         return found, count
 
-    def block_from(self, seen, block: Block) -> np.ndarray:
+    def block_from(self, seen, scaling: Scaling, block: Block) -> np.ndarray:
         """What is stored of a block, from the array of all that `seen_block` gave."""
-        found = bring_back(seen, self.scaling, block, self.wanted.keep)
+        found = bring_back(seen, scaling, block, self.predictor.wanted.keep)
         return self._in_foreground(found, block)
 
     @property
@@ -124,25 +123,19 @@ class Prediction:
 
         blocks: all, in the pixels that the network sees.
         """
-        architecture, tile_px = self.predictor.architecture, self.tiling.tile_px
-        ndim, stride = architecture.ndim, architecture.stride
-        if not architecture.is_exact:
+        geometry, tile_px = self.predictor.geometry, self.tiling.tile_px
+        ndim = geometry.ndim
+        if not geometry.is_exact:
             shape = (self.scaling or self.image).shape[-ndim:]
-            return [set()] * (3 - ndim) + blending_borders(architecture, shape, tile_px)
+            return [set()] * (3 - ndim) + blending_borders(geometry, shape, tile_px)
         starts: list[set[int]] = [set() for _ in range(3)]
         for block in blocks:
-            tiles = tile_grid(block.start[-ndim:], block.stop[-ndim:], tile_px, stride)
+            tiles = tile_grid(block.start[-ndim:], block.stop[-ndim:], tile_px, geometry.stride)
             for axis in range(ndim):
                 starts[3 - ndim + axis] |= {
                     max(tile.start[axis], block.start[3 - ndim + axis]) for tile in tiles
                 }
         return [found - {0} for found in starts]
-
-
-@cache
-def load_predictor(packages: tuple[Path, ...], device: Device, wanted: Wanted) -> Predictor:
-    """The networks of some packages, loaded once in each process."""
-    return Predictor(packages, device.here(), wanted)
 
 
 def write_prediction(
@@ -155,27 +148,30 @@ def write_prediction(
     """
     image, predictor = prediction.image, prediction.predictor
     writer = StoreWriter(folder, key, "probabilities")
-    writer.add_array("0", (predictor.channels, *image.shape), np.uint8, AXES, SHARD_SCALE)
+    writer.add_array("0", (len(predictor.channels), *image.shape), STORED, AXES, SHARD_SCALE)
     if prediction.scaling is None:
         label = f"predict {image.name}"
         writer.fill("0", prediction.block, label=label, workers=BLOCKS_AT_ONCE, client=client)
         made = _how_it_was_made(prediction, writer)
     else:
-        made = _fill_by_other_pixels(prediction, writer, key, client)
+        made = _fill_by_other_pixels(prediction, prediction.scaling, writer, key, client)
     pixel_size_um = image.attributes["pixel_size_um"]
     writer.commit(
         multiscale_attributes(folder.name, AXES, [(1, 1, 1)], pixel_size_um, is_label=False),
         pixel_size_um=pixel_size_um,
         predicted_um=predicted_um(image, prediction.scaling),
         class_names=list(predictor.plan.classes),
-        scale=1 / QUANTISATION,
+        scale=1 / STEPS,
+        **written(predictor.plan.channels, predictor.channels),
         **made,
         **attributes,
     )
     remove_scratch(folder)
 
 
-def _fill_by_other_pixels(prediction: Prediction, writer: StoreWriter, key: str, client) -> dict:
+def _fill_by_other_pixels(
+    prediction: Prediction, scaling: Scaling, writer: StoreWriter, key: str, client
+) -> dict:
     """Predict a slide in the network's pixels beside the store, and bring it back from there.
 
     Two stages, so that tiles are as large as on any slide and none is computed twice, however much
@@ -183,19 +179,17 @@ def _fill_by_other_pixels(prediction: Prediction, writer: StoreWriter, key: str,
     says of itself is noted with each block.
     """
     if writer.missing("0"):
-        prediction = replace(
-            prediction,
-            statistics=Resampled(prediction.image, prediction.scaling).statistics(),
-        )
+        statistics = Resampled(prediction.image, scaling).statistics()
+        prediction = replace(prediction, statistics=statistics)
         work = StoreWriter(writer.path / WORK, digest_of(key, WORK), WORK)
-        shape = (prediction.predictor.channels, *prediction.scaling.shape)
-        seen = work.add_array("0", shape, np.uint8, AXES, SHARD_SCALE)
+        shape = (len(prediction.predictor.channels), *scaling.shape)
+        seen = work.add_array("0", shape, STORED, AXES, SHARD_SCALE)
         label = f"predict {prediction.image.name}, resampled"
         work.fill("0", prediction.seen_block, label=label, workers=BLOCKS_AT_ONCE, client=client)
         made = _how_it_was_made(prediction, work)
 
         def bring(block: Block) -> tuple[np.ndarray, dict]:
-            return prediction.block_from(seen, block), {"made": made}
+            return prediction.block_from(seen, scaling, block), {"made": made}
 
         label = f"bring {prediction.image.name} back"
         writer.fill("0", bring, label=label, workers=BLOCKS_AT_ONCE, client=client)

@@ -44,12 +44,12 @@ class Model:
     weights: Weights
 
 
-def read_model(folder: Path, code_today: Callable[[str], str]) -> Model:
+def read_model(folder: Path, code_today: Callable[[str, str], str]) -> Model:
     """Read `plan.yaml` and those of its folds that have begun; raise InputError if broken.
 
-    code_today: from the name of a loss to the digest of what training would run now. Folds that
-    the plan does not have, or whose weights are not those in the package, are left over from an
-    earlier model.
+    code_today: from the names of a loss and a family to the digest of what training would run now.
+    Folds that the plan does not have, or whose weights are not those in the package, are left over
+    from an earlier model.
     """
     plan = read_plan(folder / "plan.yaml")
     packaged = _packaged_weights(folder / "package" / "plan.yaml")
@@ -57,7 +57,8 @@ def read_model(folder: Path, code_today: Callable[[str], str]) -> Model:
     found = (_read_fold(number, path, packaged) for number, path in paths if path.is_dir())
     folds = tuple(fold for fold in found if fold)
     if folds:
-        trained = training_facts([fold.cost for fold in folds], code_today(plan.loss))
+        costs = [fold.cost for fold in folds]
+        trained = training_facts(costs, code_today(plan.loss, plan.family))
     elif packaged:
         trained = [("Trained", "elsewhere; this archive took the finished model over")]
     else:
@@ -158,13 +159,8 @@ def _plan_facts(plan: Plan) -> list[tuple[str, str]]:
     a, weights, folds = plan.architecture, plan.weights, plan.folds
     train = sorted({name for fold in folds for name in fold.train})
     validation = sorted({name for fold in folds for name in fold.validation})
-    norm = "no normalisation" if a.norm == "none" else f"{a.norm} normalisation"
     return [
-        (
-            "Network",
-            f"{a.ndim}D U-Net, {len(a.pools)} levels deep, {a.width} channels at the "
-            f"first, {norm}, dropout {a.dropout}",
-        ),
+        ("Network", f"{a.ndim}D {plan.network.describe(a)}"),
         ("Input", f"{a.in_channels} channel{'s' if a.in_channels > 1 else ''}"),
         ("Classes", ", ".join(map(str, plan.classes))),
         (

@@ -76,6 +76,8 @@ def _read(wanted: Value, value: Any, name: str, where: str) -> Any:
     if wanted.is_optional and value is None:
         return None
     if is_dataclass(wanted.kind):
+        if isinstance(value, wanted.kind):  # read already, by a declaration that says more
+            return value
         return read_record(wanted.kind, value, f"{where}, {name}")
     if wanted.items is None:
         return _scalar(wanted, value, name, where)

@@ -65,6 +65,7 @@ class Settings(Section):
         )
     )
 
+    family: str = setting("unet", "Kind of network. unet: the U-Net.")
     ndim: Axes = setting(
         2, "Spatial axes of the network. 2: a stack is taken plane by plane. 3: volumes."
     )

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from overtile.errors import InputError
 from overtile.geometry.dice import class_dice, foreground_mean
+from overtile.networks.blocks import CHANNELS_LAST, use_layout
 from overtile.networks.device import Device
-from overtile.networks.unet import CHANNELS_LAST, UNet
 from overtile.planning.plan import Plan
 from overtile.progress import progress
 from overtile.stores.run_log import add_to_run_log, log_start, read_run_log
@@ -77,14 +78,14 @@ def train_fold(
     write_results(folder, State(origin, fold, network.state_dict(), None, best, history))
 
 
-def begin(plan: Plan, fold: int, device: Device) -> tuple[UNet, torch.optim.Optimizer]:
+def begin(plan: Plan, fold: int, device: Device) -> tuple[nn.Module, torch.optim.Optimizer]:
     """The network of a plan before its first step, the same every time, and its optimiser.
 
     Source: the momentum is that of Ronneberger et al. 2015, section 3, arXiv:1505.04597.
     """
     torch.manual_seed(plan.seed + fold)
-    layout = CHANNELS_LAST[plan.architecture.ndim]
-    network = UNet(plan.architecture).to(device.torch, memory_format=layout)
+    network = plan.network.build(plan.architecture).to(device.torch)
+    network = use_layout(network, plan.geometry.ndim)
     if plan.optimiser == "sgd":
         return network, torch.optim.SGD(network.parameters(), plan.learning_rate, MOMENTUM)
     return network, torch.optim.Adam(network.parameters(), plan.learning_rate)
@@ -99,7 +100,7 @@ def train_epoch(
     plan: Plan,
     fold: int,
     epoch: int,
-    network: UNet,
+    network: nn.Module,
     optimiser: torch.optim.Optimizer,
     batches: Iterator[Tile],
     device: Device,
@@ -123,7 +124,7 @@ def train_epoch(
 
 
 def take_step(
-    plan: Plan, network: UNet, optimiser: torch.optim.Optimizer, batch: Tile, device: Device
+    plan: Plan, network: nn.Module, optimiser: torch.optim.Optimizer, batch: Tile, device: Device
 ) -> float:
     """One step of the optimiser, its gradient clipped to a length of 10; the loss before it."""
     loss, _ = _loss_and_logits(plan, network, batch, device)
@@ -135,9 +136,9 @@ def take_step(
 
 
 def _loss_and_logits(
-    plan: Plan, network: UNet, batch: Tile, device: Device
+    plan: Plan, network: nn.Module, batch: Tile, device: Device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    layout = CHANNELS_LAST[batch.image.ndim - 2]
+    layout = CHANNELS_LAST[plan.geometry.ndim]
     image = torch.from_numpy(batch.image).to(device.torch, memory_format=layout)
     with device.autocast():
         logits = network(image).float()
@@ -147,7 +148,7 @@ def _loss_and_logits(
 
 
 @torch.inference_mode()
-def validate(plan: Plan, network: UNet, tiles: Iterable[Tile], device: Device) -> dict:
+def validate(plan: Plan, network: nn.Module, tiles: Iterable[Tile], device: Device) -> dict:
     """Mean loss of some tiles, and Dice over all their pixels that count, as `geometry.dice` says.
 
     `validation_dice` is the mean over the foreground; None for what was not measured.

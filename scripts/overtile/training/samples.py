@@ -41,8 +41,8 @@ class Slide:
         return slide
 
     @property
-    def picture(self) -> Normalised:
-        """What the network sees."""
+    def normalised(self) -> Normalised:
+        """The image as the network sees it."""
         return Normalised(self.image.array, self.image.mean, self.image.std)
 
 
@@ -179,7 +179,7 @@ def cut(
         for n, m in zip(places.shape[1:], output_px, strict=True)
     )
     inner = places[(slice(None), *middle)]
-    pixels = read_mirrored(slide.picture, start, stop, (slice(None), *leading))
+    pixels = read_mirrored(slide.normalised, start, stop, (slice(None), *leading))
     image = np.stack([resample(channel, start, places, 1) for channel in pixels])
     start = [int(np.floor(axis.min())) for axis in inner]
     stop = [int(np.ceil(axis.max())) + 1 for axis in inner]

@@ -5,10 +5,11 @@ from copy import deepcopy
 import pytest
 import torch
 
-from overtile.networks.architecture import Architecture, choose_levels
+from overtile.networks.blocks import NORM
 from overtile.networks.device import Device
 from overtile.networks.fuse import ready_for_inference
-from overtile.networks.unet import NORM, UNet
+from overtile.networks.unet.family import Architecture, choose_levels
+from overtile.networks.unet.layers import UNet
 from overtile.settings.ranges import NORMS
 
 CUBIC = (1.0, 1.0, 1.0)
@@ -29,7 +30,7 @@ def make_network(ndim, depth, spacing, norm):
                 module.weight.uniform_(0.3, 2)
             if getattr(module, "bias", None) is not None:
                 module.bias.normal_(std=0.3)
-    source, _ = a.sizes_for((7,) * ndim)
+    source, _ = a.geometry.sizes_for((7,) * ndim)
     return network, torch.randn(3, 2, *source)
 
 
@@ -39,7 +40,8 @@ def before(network, x):
 
 
 def after(network, x, precision):
-    ready = ready_for_inference(network, Device(torch.device("cpu"), precision, threads=1))
+    device = Device(torch.device("cpu"), precision, threads=1)
+    ready = ready_for_inference(network, device, x.ndim - 2)
     with torch.inference_mode():
         return ready(x), ready
 

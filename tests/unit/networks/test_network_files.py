@@ -6,7 +6,8 @@ from safetensors.torch import save_file
 
 from overtile.errors import InputError
 from overtile.networks.limits import LARGEST_MAP, MEMORY_BYTES, MOST_PARAMETERS
-from overtile.networks.unet import UNet
+from overtile.networks.unet.family import UNET
+from overtile.networks.unet.layers import UNet
 from overtile.networks.weights import load_network, pack_weights
 from tests.plans import SMALL
 
@@ -23,7 +24,7 @@ def test_the_layout_in_memory_changes_no_byte_of_a_file_and_numbers_come_back(ne
     assert not turned.down[0][2].weight.is_contiguous()
     assert pack_weights(turned.state_dict()) == plain
     (tmp_path / "w.safetensors").write_bytes(plain)
-    again = load_network(tmp_path / "w.safetensors", SMALL).state_dict()
+    again = load_network(tmp_path / "w.safetensors", UNET, SMALL).state_dict()
     assert all(torch.equal(value, again[name]) for name, value in network.state_dict().items())
 
 
@@ -31,23 +32,23 @@ def test_a_file_with_a_tensor_too_many_is_refused_by_the_tensors_name(network, t
     path = tmp_path / "w.safetensors"
     save_file({**network.state_dict(), "head.scale": torch.ones(3)}, path)
     with pytest.raises(InputError, match=r"\(head.scale is \(3,\), expected none\); package"):
-        load_network(path, SMALL)
+        load_network(path, UNET, SMALL)
 
 
 def test_a_lost_file_is_one_line(tmp_path):
     with pytest.raises(InputError, match="w.safetensors: no such file; package") as refused:
-        load_network(tmp_path / "w.safetensors", SMALL)
+        load_network(tmp_path / "w.safetensors", UNET, SMALL)
     assert "\n" not in str(refused.value)
 
 
 def test_as_many_parameters_are_allowed_as_fit_with_what_adam_keeps_of_them(network):
     optimiser = torch.optim.Adam(network.parameters())
-    network(torch.zeros(1, 1, *SMALL.sizes_for((1, 1))[0])).sum().backward()
+    network(torch.zeros(1, 1, *SMALL.geometry.sizes_for((1, 1))[0])).sum().backward()
     optimiser.step()
     moments = [s[name] for s in optimiser.state.values() for name in ("exp_avg", "exp_avg_sq")]
     kept = [*network.parameters(), *(p.grad for p in network.parameters()), *moments]
     kept_bytes = sum(t.numel() * t.element_size() for t in kept)
-    assert MEMORY_BYTES // (kept_bytes // SMALL.parameters) == MOST_PARAMETERS
+    assert MEMORY_BYTES // (kept_bytes // UNET.parameters(SMALL)) == MOST_PARAMETERS
 
 
 def test_the_largest_map_fits_twice():

@@ -6,8 +6,9 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from overtile.networks.architecture import Architecture, choose_levels
-from overtile.networks.unet import CONV, NORM, UP, BlockMax, UNet, _crop
+from overtile.networks.blocks import CONV, NORM, UP, BlockMax, crop
+from overtile.networks.unet.family import UNET, Architecture, choose_levels
+from overtile.networks.unet.layers import UNet
 from overtile.settings.checks import read_record, to_plain
 from overtile.settings.ranges import NORMS
 
@@ -28,8 +29,8 @@ def test_the_papers_network_has_31030658_parameters_and_23_convolutional_layers(
 
 def test_the_papers_network_maps_572_to_388_pixels():
     paper = architecture(depth=4, width=64)
-    assert paper.sizes_for((388, 388)) == ((572, 572), (388, 388))
-    assert paper.margin_px == (92, 92)
+    assert paper.geometry.sizes_for((388, 388)) == ((572, 572), (388, 388))
+    assert paper.geometry.margin_px == (92, 92)
     with torch.inference_mode():
         small = UNet(architecture(depth=4, width=1))
         assert small(torch.zeros(1, 1, 572, 572)).shape == (1, 2, 388, 388)
@@ -42,7 +43,7 @@ def test_the_papers_network_maps_572_to_388_pixels():
 def test_sizes_are_those_of_a_true_forward_pass(ndim, depth, spacing):
     a = architecture(ndim, depth, spacing=spacing)
     for wanted in (1, 7, 16, 21):
-        source, output = a.sizes_for((wanted,) * ndim)
+        source, output = a.geometry.sizes_for((wanted,) * ndim)
         assert all(n >= wanted for n in output)
         with torch.inference_mode():
             assert UNet(a)(torch.zeros(1, 1, *source)).shape == (1, 2, *output)
@@ -62,8 +63,8 @@ def test_a_network_of_two_axes_pools_by_y_and_x_however_coarse_z_is():
 @pytest.mark.parametrize(("ndim", "depth"), [(2, 1), (2, 4), (3, 3)])
 def test_the_outputs_that_a_network_can_give_are_a_stride_apart(ndim, depth):
     a = architecture(ndim, depth, spacing=(4.0, 1.0, 1.0))
-    sizes = [a.sizes_for((n,) * ndim)[1] for n in range(1, 100)]
-    for axis, stride in enumerate(a.stride):
+    sizes = [a.geometry.sizes_for((n,) * ndim)[1] for n in range(1, 100)]
+    for axis, stride in enumerate(a.geometry.stride):
         steps = {after - before for before, after in pairwise(sorted({s[axis] for s in sizes}))}
         assert steps == {stride}
 
@@ -72,12 +73,12 @@ def test_the_outputs_that_a_network_can_give_are_a_stride_apart(ndim, depth):
 def test_a_network_is_exact_if_a_tile_of_the_input_gives_the_same_tile_of_the_output(norm):
     torch.manual_seed(0)
     a = architecture(depth=1, norm=norm)
-    (source, output), (whole, _) = a.sizes_for((8, 8)), a.sizes_for((20, 20))
+    (source, output), (whole, _) = a.geometry.sizes_for((8, 8)), a.geometry.sizes_for((20, 20))
     network, x = UNet(a).eval(), torch.randn(1, 1, *whole)
     with torch.inference_mode():
         tile = network(x[..., : source[0], : source[1]])
         difference = tile - network(x)[..., : output[0], : output[1]]
-    assert a.is_exact == (difference.abs().max().item() < 1e-5)
+    assert a.geometry.is_exact == (difference.abs().max().item() < 1e-5)
 
 
 def test_an_architecture_survives_plain_values():
@@ -91,7 +92,7 @@ def test_an_architecture_survives_plain_values():
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (3.0, 1.0, 1.0)])
 def test_parameters_are_counted_as_torch_counts_them(ndim, depth, norm, spacing):
     a = architecture(ndim, depth, spacing=spacing, norm=norm)
-    assert a.parameters == sum(p.numel() for p in UNet(a).parameters())
+    assert UNET.parameters(a) == sum(p.numel() for p in UNet(a).parameters())
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -100,7 +101,7 @@ def test_the_largest_map_is_the_largest_that_a_layer_takes_or_gives(ndim, depth)
     for spacing in ((1.0, 1.0, 1.0), (3.0, 1.0, 1.0)):
         a = architecture(ndim, depth, spacing=spacing)
         for wanted in (1, 21):
-            source, output = a.sizes_for((wanted,) * ndim)
+            source, output = a.geometry.sizes_for((wanted,) * ndim)
             sizes = []
 
             def note(layer, taken, given, sizes=sizes):
@@ -112,7 +113,7 @@ def test_the_largest_map_is_the_largest_that_a_layer_takes_or_gives(ndim, depth)
                     layer.register_forward_hook(note)
             with torch.inference_mode():
                 network(torch.zeros(1, 1, *source))
-            assert a.largest_map(output) == max(sizes)
+            assert UNET.largest_map(a, output) == max(sizes)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -193,7 +194,7 @@ def test_the_maximum_over_boxes_is_that_of_max_pooling_and_so_is_its_gradient(fa
 
 def test_a_skip_connection_is_cropped_to_its_centre():
     skip = torch.arange(48.0).reshape(1, 1, 6, 8)
-    cropped = _crop(skip, torch.zeros(1, 5, 2, 4))
+    cropped = crop(skip, (2, 4))
     assert torch.equal(cropped, skip[:, :, 2:4, 2:6])
 
 
@@ -201,7 +202,7 @@ def test_a_forward_pass_is_that_of_its_layers_one_by_one():
     torch.manual_seed(0)
     a = architecture(depth=1, width=3, norm="batch", dropout=0.0)
     network = UNet(a).eval()
-    source, _ = a.sizes_for((8, 8))
+    source, _ = a.geometry.sizes_for((8, 8))
     x = torch.randn(1, 1, *source)
     with torch.inference_mode():
         skip = network.down[0](x)

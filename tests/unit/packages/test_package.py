@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from overtile.errors import InputError
-from overtile.networks.architecture import Architecture, choose_levels
-from overtile.networks.unet import UNet
+from overtile.networks.unet.family import UNET, Architecture, choose_levels
+from overtile.networks.unet.layers import UNet
 from overtile.networks.weights import load_network, save_weights
-from overtile.packages.package import copy_package, read_package, write_package
+from overtile.packages.package import read_package
+from overtile.packages.writing import copy_package, write_package
 from overtile.settings.checks import read_record, to_plain
 from overtile.stores.digest import digest_file
 from overtile.stores.yaml_files import read_yaml, write_yaml
@@ -36,7 +37,7 @@ def fold(tmp_path):
 def test_weights_come_back_as_they_were(fold):
     one = UNet(SMALL)
     save_weights(fold / "w.safetensors", one)
-    other = load_network(fold / "w.safetensors", SMALL)
+    other = load_network(fold / "w.safetensors", UNET, SMALL)
     for a, b in zip(one.parameters(), other.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -44,13 +45,13 @@ def test_weights_come_back_as_they_were(fold):
 def test_weights_of_another_network_are_refused(fold):
     wider = Architecture(2, 1, 2, 4, *choose_levels(2, 1, (1.0, 1.0, 1.0)))
     with pytest.raises(InputError, match="does not fit the network"):
-        load_network(fold / "best.safetensors", wider)
+        load_network(fold / "best.safetensors", UNET, wider)
 
 
 def test_a_pickle_in_place_of_weights_is_refused_and_not_executed(fold):
     torch.save({"x": torch.zeros(1)}, fold / "best.safetensors")
     with pytest.raises(InputError, match="does not fit the network"):
-        load_network(fold / "best.safetensors", SMALL)
+        load_network(fold / "best.safetensors", UNET, SMALL)
 
 
 def test_a_package_names_its_weights_by_digest(fold, tmp_path):
@@ -143,17 +144,17 @@ def test_a_strange_package_is_one_line_before_anything_is_built(package, key, va
     if "parameters" in words:
         words = "the network has [0-9,]+ parameters .*lower width"
         a = read_record(Architecture, value, "a")
-        change(package, tile_output_px=list(a.sizes_for((1, 1))[1]))
+        change(package, tile_output_px=list(a.geometry.sizes_for((1, 1))[1]))
     refused = refusal(package)
     assert re.search(words, refused), refused
 
 
 def test_weights_of_another_size_are_refused_before_a_large_network_is_built(fold):
     large = Architecture(2, 1, 2, 64, *choose_levels(2, 7, (1.0, 1.0, 1.0)))
-    assert large.parameters > 1e9
+    assert UNET.parameters(large) > 1e9
     began = time.monotonic()
     with pytest.raises(InputError, match=r"down\.0\.0\.weight is \(2, 1, 3, 3\), expected \(64, 1"):
-        load_network(fold / "best.safetensors", large)
+        load_network(fold / "best.safetensors", UNET, large)
     assert time.monotonic() - began < 5
 
 
@@ -161,9 +162,9 @@ def test_weights_with_a_tensor_too_many_or_too_few_are_refused(fold):
     normed = replace(SMALL, norm="batch")
     save_weights(fold / "normed.safetensors", UNet(normed))
     with pytest.raises(InputError, match=r"\(down\.0\.0\.bias is none, expected \(2,\)\)"):
-        load_network(fold / "normed.safetensors", SMALL)
+        load_network(fold / "normed.safetensors", UNET, SMALL)
     with pytest.raises(InputError, match=r"is none, expected|is \(.*\), expected none"):
-        load_network(fold / "best.safetensors", normed)
+        load_network(fold / "best.safetensors", UNET, normed)
 
 
 def test_a_copied_package_is_the_same_bytes_and_its_plan_has_no_members(package, tmp_path):
@@ -171,7 +172,7 @@ def test_a_copied_package_is_the_same_bytes_and_its_plan_has_no_members(package,
     copy_package(package, tmp_path / "copy", tmp_path / "plan.yaml")
     for file in package.iterdir():
         assert digest_file(tmp_path / "copy" / file.name) == digest_file(file)
-    assert read_yaml(tmp_path / "plan.yaml") == to_plain(PLAN)
+    assert read_yaml(tmp_path / "plan.yaml") == PLAN.written()
 
 
 def test_a_copy_that_is_not_what_was_checked_is_no_package(package, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 
 from overtile.errors import InputError
 from overtile.planning.decisions import (
-    choose_architecture,
+    choose_network,
     choose_tile,
     plan_folds,
     plan_weights,
@@ -59,7 +59,9 @@ def test_each_of_several_folds_validates_the_groups_that_it_leaves_out_and_the_g
 
 def test_a_network_is_as_the_settings_say_with_the_slides_channels():
     settings = Settings(ndim=3, width=8, depth=2, norm="batch", dropout=0.1, tile_px=(8, 8, 8))
-    network = choose_architecture([slide(pixel_size_um=(4.0, 1.0, 1.0), channels=3)], 5, settings)
+    network = choose_network(
+        [slide(pixel_size_um=(4.0, 1.0, 1.0), channels=3)], 5, settings
+    ).architecture
     assert (network.ndim, network.in_channels, network.classes, network.width) == (3, 3, 5, 8)
     assert (network.norm, network.dropout) == ("batch", 0.1)
     assert network.pools == ((1, 2, 2), (1, 2, 2))
@@ -67,12 +69,14 @@ def test_a_network_is_as_the_settings_say_with_the_slides_channels():
 
 def test_a_tile_holds_what_is_wanted_but_is_no_longer_than_the_longest_slide():
     settings = Settings(depth=2)
-    network = choose_architecture([slide()], 2, settings)
+    network = choose_network([slide()], 2, settings).architecture
     slides = [slide((1, 60, 300)), slide((1, 50, 400))]
-    output = choose_tile(slides, network, (200, 200))
-    assert output == network.sizes_for((60, 200))[1]
-    assert 60 <= output[0] < 60 + network.stride[0] and 200 <= output[1] < 200 + network.stride[1]
+    output = choose_tile(slides, network.geometry, (200, 200))
+    assert output == network.geometry.sizes_for((60, 200))[1]
+    assert (
+        60 <= output[0] < 60 + network.geometry.stride[0]
+        and 200 <= output[1] < 200 + network.geometry.stride[1]
+    )
+    volumes = choose_network(slides, 2, Settings(ndim=3, tile_px=(8, 8, 8)))
     with pytest.raises(InputError, match="has one plane, but ndim is 3"):
-        choose_tile(
-            slides, choose_architecture(slides, 2, Settings(ndim=3, tile_px=(8, 8, 8))), (8, 8, 8)
-        )
+        choose_tile(slides, volumes.architecture.geometry, (8, 8, 8))

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from overtile.errors import InputError
-from overtile.networks.architecture import Architecture, choose_levels
+from overtile.networks.unet.family import Architecture, choose_levels
 from overtile.planning.decisions import (
-    choose_architecture,
+    choose_network,
     choose_tile,
     plan_folds,
     relative_spacing,
@@ -51,15 +51,15 @@ def test_tiles_are_as_large_as_wanted_but_no_larger_than_the_largest_slide():
     slides = [known_slide("a", shape_px=(1, 40, 300)), known_slide("b", shape_px=(1, 90, 200))]
     a = architecture()
     for wanted, within in [((64, 64), (64, 64)), ((500, 64), (90, 64)), ((999, 999), (90, 300))]:
-        assert choose_tile(slides, a, wanted) == a.sizes_for(within)[1]
+        assert choose_tile(slides, a.geometry, wanted) == a.geometry.sizes_for(within)[1]
 
 
 def test_a_volume_needs_planes():
     slides = [known_slide("deep", shape_px=(9, 40, 40)), known_slide("flat")]
-    assert choose_tile(slides[:1], architecture(3, 1), (8, 8, 8))
+    assert choose_tile(slides[:1], architecture(3, 1).geometry, (8, 8, 8))
     with pytest.raises(InputError, match="slide flat: has one plane, but ndim is 3"):
-        choose_tile(slides, architecture(3, 1), (8, 8, 8))
-    assert choose_tile(slides, architecture(2, 1), (8, 8))
+        choose_tile(slides, architecture(3, 1).geometry, (8, 8, 8))
+    assert choose_tile(slides, architecture(2, 1).geometry, (8, 8))
 
 
 def test_the_network_is_as_the_settings_say_for_the_slides_channels_and_pixels():
@@ -67,7 +67,7 @@ def test_the_network_is_as_the_settings_say_for_the_slides_channels_and_pixels()
     settings = Settings(ndim=3, width=5, depth=2, norm="batch", dropout=0.1, tile_px=(8, 8, 8))
     pools, kernels = choose_levels(3, 2, (4.0, 1.0, 1.0))
     assert pools[0] == (1, 2, 2)
-    assert choose_architecture(slides, 4, settings) == Architecture(
+    assert choose_network(slides, 4, settings).architecture == Architecture(
         ndim=3,
         in_channels=3,
         classes=4,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from overtile.errors import InputError
 from overtile.geometry.spans import Block, plan_blocks, read_mirrored
-from overtile.networks.architecture import Architecture, choose_levels
-from overtile.networks.unet import UNet
+from overtile.networks.unet.family import Architecture, choose_levels
+from overtile.networks.unet.layers import UNet
 from overtile.prediction.blend import (
     blend_box,
     blending_borders,
@@ -73,9 +73,9 @@ def as_function(network):
 def whole(run, a, picture):
     """One pass over the whole mirrored picture (c, *px)."""
     shape = picture.shape[-a.ndim :]
-    source, _ = a.sizes_for(shape)
-    start = [-m for m in a.margin_px]
-    stop = [n - m for n, m in zip(source, a.margin_px, strict=True)]
+    source, _ = a.geometry.sizes_for(shape)
+    start = [-m for m in a.geometry.margin_px]
+    stop = [n - m for n, m in zip(source, a.geometry.margin_px, strict=True)]
     output = run(read_mirrored(picture, start, stop, (slice(None),))[None])[0]
     return output[(slice(None), *(slice(0, n) for n in shape))]
 
@@ -83,9 +83,11 @@ def whole(run, a, picture):
 def naive(run, a, picture, tile_px):
     """Every tile of the whole picture (c, *px), weighted by a Gaussian, in float64."""
     shape = picture.shape[1:]
-    least = [min(n, max(t, 2 * s)) for n, t, s in zip(shape, tile_px, a.stride, strict=True)]
-    source, edges = a.sizes_for(tuple(least))
-    steps = [max(s, e // 2 - e // 2 % s) for e, s in zip(edges, a.stride, strict=True)]
+    least = [
+        min(n, max(t, 2 * s)) for n, t, s in zip(shape, tile_px, a.geometry.stride, strict=True)
+    ]
+    source, edges = a.geometry.sizes_for(tuple(least))
+    steps = [max(s, e // 2 - e // 2 % s) for e, s in zip(edges, a.geometry.stride, strict=True)]
     profiles = [np.exp(-32 * ((np.arange(e) - (e - 1) / 2) / e) ** 2) for e in edges]
     gaussian = reduce(np.multiply.outer, profiles)
     padded = [n + e for n, e in zip(shape, edges, strict=True)]
@@ -97,7 +99,7 @@ def naive(run, a, picture, tile_px):
             starts.append(starts[-1] + s)
         ranges.append(starts)
     for corner in product(*ranges):
-        start = [c - m for c, m in zip(corner, a.margin_px, strict=True)]
+        start = [c - m for c, m in zip(corner, a.geometry.margin_px, strict=True)]
         stop = [p + n for p, n in zip(start, source, strict=True)]
         box = tuple(slice(c, c + e) for c, e in zip(corner, edges, strict=True))
         pixels = read_mirrored(picture, start, stop, (slice(None),))[None]
@@ -133,11 +135,13 @@ def everything(shape):
 def test_any_division_into_blocks_gives_the_bytes_of_the_whole(case, data):
     run, a, picture, tile_px = case
     shape = picture.shape[1:]
-    expected = predict_block(Plain(run), a, picture, everything(shape), tile_px)
+    expected = predict_block(Plain(run), a.geometry, picture, everything(shape), tile_px)
     edges = [data.draw(st.integers(max(1, n // 3), n)) for n in shape]
     found = np.full_like(expected, -1)
     for block in plan_blocks(shape, edges):
-        found[(slice(None), *block.slices)] = predict_block(Plain(run), a, picture, block, tile_px)
+        found[(slice(None), *block.slices)] = predict_block(
+            Plain(run), a.geometry, picture, block, tile_px
+        )
     assert expected.dtype == np.float32
     assert found.tobytes() == expected.tobytes()
 
@@ -149,7 +153,7 @@ def test_blended_is_the_weighted_mean_of_all_tiles(case, at_once):
     if a.ndim == 2:
         picture = picture[:, 0]
     shape = picture.shape[1:]
-    found = blend_box(run, a, picture, (), (0,) * a.ndim, shape, tile_px, at_once)
+    found = blend_box(run, a.geometry, picture, (), (0,) * a.ndim, shape, tile_px, at_once)
     assert np.abs(found - naive(run, a, picture, tile_px)).max() < 1e-5
 
 
@@ -160,7 +164,7 @@ def test_blended_tiles_of_an_exact_network_equal_the_whole(case, at_once):
     if a.ndim == 2:
         picture = picture[:, 0]
     shape = picture.shape[1:]
-    found = blend_box(run, a, picture, (), (0,) * a.ndim, shape, tile_px, at_once)
+    found = blend_box(run, a.geometry, picture, (), (0,) * a.ndim, shape, tile_px, at_once)
     assert np.abs(found - whole(run, a, picture)).max() < 1e-5
 
 
@@ -168,9 +172,9 @@ def test_blended_tiles_of_an_exact_network_equal_the_whole(case, at_once):
 def test_a_slide_no_larger_than_a_tile_is_seen_at_once(ndim, shape):
     run, a = make_network(ndim, 1)
     picture = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
-    found = blend_box(run, a, picture, (), (0,) * ndim, shape, (50,) * ndim)
+    found = blend_box(run, a.geometry, picture, (), (0,) * ndim, shape, (50,) * ndim)
     np.testing.assert_allclose(found, whole(run, a, picture), atol=1e-6)
-    in_tiles = blend_box(run, a, picture, (), (0,) * ndim, shape, (8,) * ndim)
+    in_tiles = blend_box(run, a.geometry, picture, (), (0,) * ndim, shape, (8,) * ndim)
     assert np.abs(in_tiles - found).max() > 0.01
 
 
@@ -188,9 +192,11 @@ def test_tiles_of_a_box_are_all_those_of_the_slide_that_reach_into_it(axes, dept
     shape, tile_px = [n for n, *_ in axes], [t for _, t, *_ in axes]
     start = [p % n for n, _, p, _ in axes]
     stop = [min(n, p + length) for p, (n, _, _, length) in zip(start, axes, strict=True)]
-    of_slide = blending_tiles(a, shape, [0] * len(shape), shape, tile_px)
+    of_slide = blending_tiles(a.geometry, shape, [0] * len(shape), shape, tile_px)
     assert len({tile.shape for tile in of_slide}) == 1
-    assert all(p % s == 0 for t in of_slide for p, s in zip(t.start, a.stride, strict=True))
+    assert all(
+        p % s == 0 for t in of_slide for p, s in zip(t.start, a.geometry.stride, strict=True)
+    )
     reaching = [
         tile
         for tile in of_slide
@@ -198,8 +204,8 @@ def test_tiles_of_a_box_are_all_those_of_the_slide_that_reach_into_it(axes, dept
             p < b and q > c for p, q, c, b in zip(tile.start, tile.stop, start, stop, strict=True)
         )
     ]
-    assert blending_tiles(a, shape, start, stop, tile_px) == reaching
-    for axis, borders in enumerate(blending_borders(a, shape, tile_px)):
+    assert blending_tiles(a.geometry, shape, start, stop, tile_px) == reaching
+    for axis, borders in enumerate(blending_borders(a.geometry, shape, tile_px)):
         ends = {p for tile in of_slide for p in (tile.start[axis], tile.stop[axis])}
         assert borders == {p for p in ends if 0 < p < shape[axis]}
     seen = np.zeros(shape, int)
@@ -213,7 +219,7 @@ def constants(a, values):
     """A network that says one value of each tile that it sees, in turn."""
 
     def run(pixels):
-        edges = [n - 2 * m for n, m in zip(pixels.shape[2:], a.margin_px, strict=True)]
+        edges = [n - 2 * m for n, m in zip(pixels.shape[2:], a.geometry.margin_px, strict=True)]
         return np.stack([np.full((1, *edges), next(values), np.float32) for _ in pixels])
 
     return run
@@ -228,9 +234,9 @@ def test_where_tiles_contradict_each_other_no_step_is_higher_than_8_by_their_edg
     rng = np.random.default_rng(0)
     contradicting = constants(a, (float(rng.integers(2)) for _ in count()))
     box = ((0,) * ndim, (length,) * ndim, (edge,) * ndim)
-    blended = blend_box(contradicting, a, picture, (), *box)
-    hard = predict_box(contradicting, a, picture, (), *box)
-    true_edge = blending_tiles(a, picture.shape[1:], *box)[0].shape[0]
+    blended = blend_box(contradicting, a.geometry, picture, (), *box)
+    hard = predict_box(contradicting, a.geometry, picture, (), *box)
+    true_edge = blending_tiles(a.geometry, picture.shape[1:], *box)[0].shape[0]
     steps = [np.abs(np.diff(blended[0], axis=axis)) for axis in range(ndim)]
     assert max(step.max() for step in steps) < 8 / true_edge
     assert blended.min() < 0.1
@@ -243,7 +249,7 @@ def test_tiles_that_agree_stay_as_they_are_up_to_every_corner(ndim, edge):
     a = Architecture(ndim, 1, 2, 2, *choose_levels(ndim, 2, CUBIC), norm="instance")
     picture = np.zeros((1, *(edge * 2 + 3,) * ndim), np.float32)
     box = ((0,) * ndim, picture.shape[1:], (edge,) * ndim)
-    blended = blend_box(constants(a, (0.7 for _ in count())), a, picture, (), *box)
+    blended = blend_box(constants(a, (0.7 for _ in count())), a.geometry, picture, (), *box)
     np.testing.assert_allclose(blended, 0.7, rtol=1e-6)
 
 
@@ -257,7 +263,7 @@ def test_a_tile_that_nobody_wants_changes_only_pixels_that_it_covers(case, at_on
         rng = np.random.default_rng([seed, *tile.start])
         return asked.setdefault((tile.start, tile.stop), bool(rng.integers(3)))
 
-    arguments = (Plain(run), a, picture, everything(picture.shape[1:]), tile_px, at_once)
+    arguments = (Plain(run), a.geometry, picture, everything(picture.shape[1:]), tile_px, at_once)
     found = predict_block(*arguments, wanted)
     if not any(asked.values()):
         assert found is None
@@ -283,9 +289,13 @@ def test_a_tile_too_large_for_the_device_is_not_cut_but_told_of(ndim):
     picture = np.zeros((1, 20, 20, 20), np.float32)
     message = r"prediction.block_px: a tile of (\d+ x )+\d+ px does not fit.*lower prediction.block"
     with pytest.raises(InputError, match=message) as error:
-        predict_block(Plain(too_much), a, picture, everything((20,) * 3), (12,) * ndim)
+        predict_block(Plain(too_much), a.geometry, picture, everything((20,) * 3), (12,) * ndim)
     assert "\n" not in str(error.value)
-    assert str(blending_tiles(a, (20,) * ndim, (0,) * ndim, (20,) * ndim, (12,) * ndim)[0].shape[0])
+    assert str(
+        blending_tiles(a.geometry, (20,) * ndim, (0,) * ndim, (20,) * ndim, (12,) * ndim)[0].shape[
+            0
+        ]
+    )
 
 
 def test_the_tile_is_the_one_learnt_on_unless_another_is_asked_for():
@@ -316,10 +326,10 @@ def learn(picture, target, norm, steps=150):
     network = UNet(a)
     optimiser = torch.optim.Adam(network.parameters(), 3e-3)
     rng = np.random.default_rng(0)
-    source, output = a.sizes_for((TILE_PX, TILE_PX))
+    source, output = a.geometry.sizes_for((TILE_PX, TILE_PX))
     for _ in range(steps):
         corner = rng.integers(0, np.array(target.shape) - output + 1)
-        start = corner - a.margin_px
+        start = corner - a.geometry.margin_px
         pixels = read_mirrored(picture, start, start + source, (slice(None),))
         truth = target[tuple(slice(c, c + n) for c, n in zip(corner, output, strict=True))]
         logits = network(torch.from_numpy(pixels[None]))
@@ -357,16 +367,16 @@ def test_a_network_with_instance_normalisation_shows_no_seams_and_is_near_the_wh
         return np.abs(found - expected).mean(), (found.argmax(0) != expected.argmax(0)).mean()
 
     blended = {
-        edge: blend_box(run, a, picture, (), (0, 0), shape, (edge, edge), 4)
+        edge: blend_box(run, a.geometry, picture, (), (0, 0), shape, (edge, edge), 4)
         for edge in (TILE_PX, 2 * TILE_PX)
     }
-    hard = predict_box(run, a, picture, (), (0, 0), shape, (TILE_PX, TILE_PX), 4)
+    hard = predict_box(run, a.geometry, picture, (), (0, 0), shape, (TILE_PX, TILE_PX), 4)
     (near, others), (nearer, fewer) = map(off, blended.values())
     assert nearer < near < 0.07
     assert fewer < others < 0.08
 
     hard_borders = [set(), *[set(range(TILE_PX, n, TILE_PX)) for n in shape]]
-    own_borders = [set(), *blending_borders(a, shape, (TILE_PX, TILE_PX))]
+    own_borders = [set(), *blending_borders(a.geometry, shape, (TILE_PX, TILE_PX))]
 
     def seams(found, borders):
         """Score over that of the whole slide, whose own steps differ from place to place."""

@@ -12,11 +12,11 @@ import yaml
 
 from overtile.errors import InputError
 from overtile.geometry.spans import Block
-from overtile.networks.architecture import Architecture, choose_levels
 from overtile.networks.device import Device
-from overtile.networks.unet import UNet
+from overtile.networks.unet.family import Architecture, choose_levels
+from overtile.networks.unet.layers import UNet
 from overtile.networks.weights import save_weights
-from overtile.packages.package import write_package
+from overtile.packages.writing import write_package
 from overtile.prediction.blend import blend_box
 from overtile.prediction.grid import TileTooLarge
 from overtile.prediction.predictor import Predictor
@@ -77,7 +77,7 @@ def make(tmp_path):
 
 def tiles(a, count=2, edge=8, seed=0):
     """Normalised pixels of some tiles, (n, c, *input_px) float32."""
-    source, _ = a.sizes_for((edge,) * a.ndim)
+    source, _ = a.geometry.sizes_for((edge,) * a.ndim)
     pixels = np.random.default_rng(seed).normal(size=(count, a.in_channels, *source))
     return pixels.astype(np.float32)
 
@@ -116,7 +116,7 @@ def test_one_network_gives_its_softmax_to_half_a_step(make, ndim, norm):
     (expected,) = naive(networks, pixels)
     assert found.dtype == np.uint8
     assert found.shape == expected.shape
-    assert (predictor.members, predictor.channels) == (1, 3)
+    assert (predictor.members, len(predictor.channels)) == (1, 3)
     assert np.abs(found / 255 - expected).max() <= STEP
     assert expected.std() > 0.03
 
@@ -141,7 +141,7 @@ def test_uncertainty_is_the_spread_of_members_and_symmetries(make, kind, how, ke
     predictor, pixels = Predictor([package], CPU, Wanted(keep, kind, True)), tiles(a)
     found = predictor(pixels)
     expected = np.sqrt(naive(networks, pixels, **how).var(axis=0).sum(axis=1) / 2)
-    assert predictor.channels == found.shape[1] == (4 if keep == "probabilities" else 2)
+    assert len(predictor.channels) == found.shape[1] == (4 if keep == "probabilities" else 2)
     assert np.abs(found[:, -1] / 255 - expected).max() <= STEP + 1e-3  # rounding, under a root
     assert expected.max() > 0.1
 
@@ -180,18 +180,18 @@ def test_classes_are_the_most_probable_ones_before_rounding(make, uncertainty):
     first, second = np.sort(mean, axis=1)[:, :-3:-1].swapaxes(0, 1)
     clear = first - second > 1e-5
     found = predictor(pixels)
-    assert found.shape[1] == predictor.channels == 1 + uncertainty
+    assert found.shape[1] == len(predictor.channels) == 1 + uncertainty
     np.testing.assert_array_equal(found[:, 0][clear], mean.argmax(axis=1)[clear])
     assert clear.mean() > 0.99
 
 
 def whole(predictor, picture, tile_px=10**6, batch_tiles=1):
     """What a predictor says of a picture (c, z, y, x), in tiles."""
-    a = predictor.architecture
+    a = predictor.plan.architecture
     shape = picture.shape[1:]
     tile = tuple(min(tile_px, n) for n in shape[-a.ndim :])
     return predict_block(
-        predictor, a, picture, Block((0,) * 3, (0,) * 3, shape), tile, batch_tiles
+        predictor, a.geometry, picture, Block((0,) * 3, (0,) * 3, shape), tile, batch_tiles
     ).astype(int)
 
 
@@ -221,10 +221,10 @@ def test_probabilities_and_uncertainty_are_blended_before_they_are_rounded(
         return np.concatenate([all_of_them.mean(axis=0), spread], axis=1).astype(np.float32)
 
     leading, box = (0,) * (3 - a.ndim), shape[-a.ndim :]
-    expected = blend_box(values, a, picture, leading, (0,) * a.ndim, box, (6,) * a.ndim)
+    expected = blend_box(values, a.geometry, picture, leading, (0,) * a.ndim, box, (6,) * a.ndim)
     expected = expected.reshape(-1, *shape)
     found = whole(predictor, picture, 6, 3)
-    assert len(found) == predictor.channels
+    assert len(found) == len(predictor.channels)
     if keep == "probabilities":
         assert np.abs(found[:3] / 255 - expected[:3]).max() <= STEP
     else:
@@ -352,7 +352,7 @@ def test_a_picture_is_predicted_on_a_device_too_small_for_its_tiles(make, monkey
     predictor = Predictor([package], CPU)
     picture = np.random.default_rng(0).normal(size=(1, 1, 30, 41)).astype(np.float32)
     expected = whole(predictor, picture)
-    memory = Memory(monkeypatch, tiles=2, edge=a.sizes_for((6, 6))[0][0])
+    memory = Memory(monkeypatch, tiles=2, edge=a.geometry.sizes_for((6, 6))[0][0])
     assert np.abs(whole(predictor, picture, 24, 5) - expected).max() <= 1
     assert memory.failed
 
@@ -384,7 +384,7 @@ def test_nothing_is_surely_background(make, wanted, expected):
     predictor = Predictor([package], CPU, wanted)
     assert predictor.nothing.dtype == np.uint8
     assert predictor.nothing.tolist() == expected
-    assert predictor.channels == len(expected)
+    assert len(predictor.channels) == len(expected)
 
 
 def test_several_threads_get_what_one_gets(make):

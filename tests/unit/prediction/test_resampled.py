@@ -13,8 +13,8 @@ from overtile.geometry import resampling
 from overtile.geometry.resampling import nearest_box, resample_box, resampled_length
 from overtile.geometry.spans import Block, planes, read_mirrored
 from overtile.ingest.pictures import write_picture
-from overtile.networks.architecture import Architecture, choose_levels
-from overtile.networks.unet import UNet
+from overtile.networks.unet.family import Architecture, choose_levels
+from overtile.networks.unet.layers import UNet
 from overtile.prediction.pixel_size import MAX_RATIO, choose_scaling, predicted_um, refuse_others
 from overtile.prediction.resampled import Resampled, Scaling, bring_back, choose_level
 from overtile.prediction.tiles import predict_block
@@ -279,9 +279,9 @@ def seen_whole(run, a, picture):
     """One forward pass over the whole mirrored picture, plane by plane for two axes."""
     result = np.empty((a.classes, *picture.shape[1:]), np.uint8)
     shape = picture.shape[-a.ndim :]
-    start = [-m for m in a.margin_px]
-    source, _ = a.sizes_for(shape)
-    stop = [n - m for n, m in zip(source, a.margin_px, strict=True)]
+    start = [-m for m in a.geometry.margin_px]
+    source, _ = a.geometry.sizes_for(shape)
+    stop = [n - m for n, m in zip(source, a.geometry.margin_px, strict=True)]
     for z, piece in enumerate(planes(picture.shape[1:], a.ndim)):
         leading = (slice(None), z) if a.ndim == 2 else (slice(None),)
         output = run(read_mirrored(picture, start, stop, leading)[None])[0]
@@ -306,7 +306,7 @@ def test_blocks_in_any_tiles_of_a_resampled_slide_equal_the_network_on_the_whole
     tiled = np.empty((3, *scaling.shape), np.uint8)
     size = data.draw(st.integers(9, 40))
     for block in resampled_blocks(scaling.shape, size):
-        part = predict_block(run, a, seen, block, (edge,) * ndim)
+        part = predict_block(run, a.geometry, seen, block, (edge,) * ndim)
         tiled[(slice(None), *block.slices)] = part
     block = some_block(data, shape)
     found = bring_back(tiled, scaling, block, "probabilities").astype(int)

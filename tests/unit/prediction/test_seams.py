@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from overtile.geometry.spans import plan_blocks
-from overtile.networks.architecture import Architecture, choose_levels
+from overtile.networks.unet.family import Architecture, choose_levels
 from overtile.prediction.memory import Tiling
 from overtile.prediction.seams import seam_score
 from overtile.prediction.slide import Prediction
@@ -164,13 +164,15 @@ def drawn_borders(a, tiling, blocks, shape):
     colours = count(1)
 
     def network(pixels):
-        edges = [n - 2 * m for n, m in zip(pixels.shape[2:], a.margin_px, strict=True)]
+        edges = [n - 2 * m for n, m in zip(pixels.shape[2:], a.geometry.margin_px, strict=True)]
         return np.stack([np.full((1, *edges), next(colours)) for _ in pixels])
 
     painted = np.zeros(shape, int)
     picture = np.zeros((1, *shape), np.float32)
     for block in blocks:
-        painted[block.slices] = predict_block(network, a, picture, block, tiling.tile_px)[0]
+        painted[block.slices] = predict_block(network, a.geometry, picture, block, tiling.tile_px)[
+            0
+        ]
     found = []
     for axis in range(3):
         other = tuple(n for n in range(3) if n != axis)
@@ -193,10 +195,8 @@ def test_borders_are_the_first_pixels_of_tiles_in_shards_of_any_size(ndim, shape
     blocks = plan_blocks(shape, shard)
     tiling = Tiling(tuple(tile[-ndim:]), 1, 0)
 
-    class Tiled(Prediction):
-        predictor = SimpleNamespace(architecture=a)
-
-    found = Tiled(None, (), None, None, tiling, None).borders(blocks)
+    predictor = SimpleNamespace(geometry=a.geometry)
+    found = Prediction(None, predictor, tiling, None).borders(blocks)
     expected = drawn_borders(a, tiling, blocks, shape)
     if ndim == 2:
         expected[0] = set()  # planes are independent, and have no seams between them

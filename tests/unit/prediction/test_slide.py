@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overtile.geometry.spans import Block, plan_blocks, read_mirrored
-from overtile.networks.architecture import Architecture, choose_levels
-from overtile.networks.unet import UNet
+from overtile.networks.unet.family import Architecture, choose_levels
+from overtile.networks.unet.layers import UNet
 from overtile.prediction.grid import TileTooLarge, batches, tile_grid
 from overtile.prediction.tiles import predict_block, predict_box
 from overtile.settings.ranges import NORMS
@@ -56,9 +56,9 @@ def whole(run, a, picture):
     for z in range(picture.shape[1] if ndim == 2 else 1):
         leading = (z,) if ndim == 2 else ()
         shape = picture.shape[-ndim:]
-        source, _ = a.sizes_for(shape)
-        start = [-m for m in a.margin_px]
-        stop = [n - m for n, m in zip(source, a.margin_px, strict=True)]
+        source, _ = a.geometry.sizes_for(shape)
+        start = [-m for m in a.geometry.margin_px]
+        stop = [n - m for n, m in zip(source, a.geometry.margin_px, strict=True)]
         output = run(read_mirrored(picture, start, stop, (slice(None), *leading))[None])[0]
         output = output[(slice(None), *(slice(0, n) for n in shape))]
         result[(slice(None), *leading)] = output
@@ -75,7 +75,7 @@ def test_tiles_of_a_picture_equal_the_whole(shape, norm, tile_px):
     run, a = make_network(2, 2, norm)
     picture = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
     (block,) = plan_blocks(shape, shape)
-    tiled = predict_block(run, a, picture, block, (tile_px,) * 2, MANY)
+    tiled = predict_block(run, a.geometry, picture, block, (tile_px,) * 2, MANY)
     assert np.abs(tiled - whole(run, a, picture)).max() < 1e-5
 
 
@@ -86,7 +86,7 @@ def test_tiles_of_a_volume_equal_the_whole(spacing, norm, tile_px):
     run, a = make_network(3, 2, norm, spacing, channels=2)
     volume = np.random.default_rng(1).normal(size=(2, 9, 14, 23)).astype(np.float32)
     (block,) = plan_blocks(volume.shape[1:], volume.shape[1:])
-    tiled = predict_block(run, a, volume, block, (tile_px,) * 3, MANY)
+    tiled = predict_block(run, a.geometry, volume, block, (tile_px,) * 3, MANY)
     assert np.abs(tiled - whole(run, a, volume)).max() < 1e-5
 
 
@@ -95,7 +95,7 @@ def test_four_levels_and_blocks_that_begin_anywhere_equal_the_whole():
     picture = np.random.default_rng(2).normal(size=(1, 1, 150, 203)).astype(np.float32)
     expected = whole(run, a, picture)
     for block in plan_blocks((1, 150, 203), (1, 70, 90)):
-        part = predict_block(run, a, picture, block, (32, 32), MANY)
+        part = predict_block(run, a.geometry, picture, block, (32, 32), MANY)
         assert np.abs(part - expected[(slice(None), *block.slices)]).max() < 1e-5
 
 
@@ -112,9 +112,9 @@ def test_a_network_says_that_it_is_exact_if_and_only_if_its_tiles_equal_the_whol
     run, a = make_network(ndim, 1, norm)
     picture = np.random.default_rng(4).normal(size=(1, 1, *(24,) * ndim)).astype(np.float32)
     leading, start, stop = (0,), (0,) * ndim, (24,) * ndim
-    tiles = predict_box(run, a, picture, leading, start, stop, (8,) * ndim, MANY)
-    at_once = predict_box(run, a, picture, leading, start, stop, stop)
-    assert a.is_exact == (np.abs(tiles - at_once).max() < 1e-5)
+    tiles = predict_box(run, a.geometry, picture, leading, start, stop, (8,) * ndim, MANY)
+    at_once = predict_box(run, a.geometry, picture, leading, start, stop, stop)
+    assert a.geometry.is_exact == (np.abs(tiles - at_once).max() < 1e-5)
 
 
 PICTURES = st.tuples(st.integers(1, 3), st.integers(1, 40), st.integers(1, 40))
@@ -146,7 +146,7 @@ def some_block(data, shape):
 def test_any_block_of_any_picture_in_any_tiles_and_batches_equals_the_whole(case, at_once, data):
     run, a, picture, tile_px = case
     block = some_block(data, picture.shape[1:])
-    tiled = predict_block(run, a, picture, block, tile_px, at_once)
+    tiled = predict_block(run, a.geometry, picture, block, tile_px, at_once)
     assert tiled.dtype == np.float32
     assert np.abs(tiled - whole(run, a, picture)[(slice(None), *block.slices)]).max() < 1e-5
 
@@ -164,7 +164,7 @@ def with_limit(run, input_px):
 
 def smallest_input(a):
     """Input pixels of a tile that is one stride long."""
-    return prod(a.sizes_for(a.stride)[0])
+    return prod(a.geometry.sizes_for(a.geometry.stride)[0])
 
 
 @given(cases(), st.floats(1, 4), st.integers(1, 5))
@@ -175,7 +175,7 @@ def test_tiles_too_large_for_the_device_are_cut_until_they_fit_and_equal_the_who
     run, a, picture, tile_px = case
     limited = with_limit(run, factor * smallest_input(a))
     block = Block((0, 0, 0), (0, 0, 0), picture.shape[1:])
-    tiled = predict_block(limited, a, picture, block, tile_px, at_once)
+    tiled = predict_block(limited, a.geometry, picture, block, tile_px, at_once)
     assert np.abs(tiled - whole(run, a, picture)).max() < 1e-5
 
 
@@ -185,7 +185,9 @@ def test_a_device_too_small_for_the_smallest_tile_is_told_of(ndim):
     limited = with_limit(run, smallest_input(a) - 1)
     picture = np.zeros((1, 9, 9, 9), np.float32)
     with pytest.raises(TileTooLarge, match=r"tile of \(4, 4.*\) px does not fit"):
-        predict_block(limited, a, picture, Block((0,) * 3, (0,) * 3, (9,) * 3), (8,) * ndim)
+        predict_block(
+            limited, a.geometry, picture, Block((0,) * 3, (0,) * 3, (9,) * 3), (8,) * ndim
+        )
 
 
 def test_what_a_failed_tile_took_is_free_when_its_halves_run():
@@ -210,7 +212,7 @@ def test_what_a_failed_tile_took_is_free_when_its_halves_run():
             raise TileTooLarge(str(error)) from None
 
     picture = np.zeros((1, 1, 16, 16), np.float32)
-    predict_block(limited, a, picture, Block((0,) * 3, (0,) * 3, (1, 16, 16)), (16, 16))
+    predict_block(limited, a.geometry, picture, Block((0,) * 3, (0,) * 3, (1, 16, 16)), (16, 16))
     assert held
 
 
@@ -227,11 +229,11 @@ def test_tiles_that_nobody_wants_stay_0_and_the_others_are_as_ever(case, at_once
         rng = np.random.default_rng([seed, *tile.start])
         return asked.setdefault((tile.start, tile.stop), bool(rng.integers(2)))
 
-    found = predict_block(run, a, picture, block, tile_px, at_once, wanted)
+    found = predict_block(run, a.geometry, picture, block, tile_px, at_once, wanted)
     if not any(asked.values()):
         assert found is None
         return
-    expected = predict_block(run, a, picture, block, tile_px, at_once)
+    expected = predict_block(run, a.geometry, picture, block, tile_px, at_once)
     for (start, stop), is_wanted in asked.items():
         low, high = np.maximum(start, block.start), np.minimum(stop, block.stop)
         inside = tuple(map(slice, low - block.start, high - block.start))
@@ -250,7 +252,7 @@ def test_a_tile_that_nobody_wants_costs_nothing():
 
     picture = np.zeros((1, 1, 32, 32), np.float32)
     predict_box(
-        *(counted, a, picture, (0,), (0, 0), (32, 32), (8, 8), 3),
+        *(counted, a.geometry, picture, (0,), (0, 0), (32, 32), (8, 8), 3),
         wanted=lambda tile: tile.start[0] == 8,
     )
     assert seen == [3, 1]
@@ -260,7 +262,9 @@ def test_planes_are_asked_for_one_by_one():
     run, a = make_network(2, 2)
     picture = np.random.default_rng(0).normal(size=(1, 4, 9, 9)).astype(np.float32)
     block = Block((0, 0, 0), (1, 0, 0), (4, 9, 9))
-    found = predict_block(run, a, picture, block, (8, 8), wanted=lambda tile: tile.start[0] == 2)
+    found = predict_block(
+        run, a.geometry, picture, block, (8, 8), wanted=lambda tile: tile.start[0] == 2
+    )
     assert not found[:, [0, 2]].any()
     np.testing.assert_allclose(found[:, 1], whole(run, a, picture)[:, 2], atol=1e-5)
 

@@ -65,12 +65,12 @@ def test_a_damaged_file_of_a_model_is_refused_or_read(model, name):  # noqa: F81
         *(json.loads((model / f"fold{n}/fold.json").read_text())["best_sha256"] for n in (0, 1)),
     )
     path = model / name
-    content, before = path.read_bytes(), read_model(model, lambda _: RUN["code"])
+    content, before = path.read_bytes(), read_model(model, lambda *_: RUN["code"])
     read = 0
     for text in damaged(content, 60, 1):
         path.write_bytes(text)
         try:
-            after = read_model(model, lambda _: RUN["code"])
+            after = read_model(model, lambda *_: RUN["code"])
         except InputError as error:
             assert str(model) in str(error) and "\n" not in str(error)
             continue
@@ -83,4 +83,4 @@ def test_a_damaged_file_of_a_model_is_refused_or_read(model, name):  # noqa: F81
     path.unlink()
     if name == "plan.yaml":
         with pytest.raises(InputError, match=r"plan\.yaml: no such file"):
-            read_model(model, lambda _: RUN["code"])
+            read_model(model, lambda *_: RUN["code"])

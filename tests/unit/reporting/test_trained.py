@@ -51,7 +51,7 @@ def record(fold, *runs, **effort):
 
 
 def facts(folder, code=RUN["code"]):
-    return dict(read_model(folder, lambda _: code).facts)
+    return dict(read_model(folder, lambda *_: code).facts)
 
 
 def change(path, **values):
@@ -121,7 +121,7 @@ def package(model, *sha256):
 
 def test_a_model_that_was_taken_over_was_trained_elsewhere(model):
     package(model, "0" * 64)
-    found = read_model(model, lambda _: "code")
+    found = read_model(model, lambda *_: "code")
     assert found.folds == ()
     assert dict(found.facts)["Trained"].startswith("elsewhere")
     assert not {"Trained with", "Training time"} & dict(found.facts).keys()
@@ -130,12 +130,12 @@ def test_a_model_that_was_taken_over_was_trained_elsewhere(model):
 def test_folds_that_are_in_the_package_are_shown(model):
     shas = [json.loads((model / f"fold{n}/fold.json").read_text())["best_sha256"] for n in range(2)]
     package(model, *shas)
-    assert len(read_model(model, lambda _: "code").folds) == 2
+    assert len(read_model(model, lambda *_: "code").folds) == 2
     package(model, shas[1])
-    assert [fold.number for fold in read_model(model, lambda _: "code").folds] == [1]
+    assert [fold.number for fold in read_model(model, lambda *_: "code").folds] == [1]
     change(model / "fold0" / "fold.json", best_sha256="0" * 64)
     with pytest.raises(InputError, match=r"fold0/fold\.json: best_sha256 is not that of best"):
-        read_model(model, lambda _: "code")
+        read_model(model, lambda *_: "code")
 
 
 def test_without_folds_and_package_nothing_was_trained_yet(tmp_path):
@@ -161,7 +161,7 @@ def test_without_folds_and_package_nothing_was_trained_yet(tmp_path):
 def test_a_fold_whose_best_epoch_contradicts_its_curve_is_refused(model, values):
     change(model / "fold0" / "fold.json", **values)
     with pytest.raises(InputError, match=r"fold0/(fold\.json|history\.tsv): .*train again"):
-        read_model(model, lambda _: "code")
+        read_model(model, lambda *_: "code")
 
 
 def test_a_class_that_the_best_epoch_did_not_measure_is_null_and_an_empty_cell(model):
@@ -169,10 +169,10 @@ def test_a_class_that_the_best_epoch_did_not_measure_is_null_and_an_empty_cell(m
     change(path / "fold.json", best=BEST | {"validation_dice": None, "validation_dice_cell": None})
     text = HISTORY.replace("0.75", "").replace("dice\n", "dice\tvalidation_dice_cell\n")
     (path / "history.tsv").write_text(re.sub(r"(\d\t)\n", "\\1\t\n", text))
-    assert read_model(model, lambda _: "code").folds[0].best_epoch == 2
+    assert read_model(model, lambda *_: "code").folds[0].best_epoch == 2
 
 
 def test_a_finished_fold_without_its_curve_is_refused(model):
     (model / "fold0" / "history.tsv").unlink()
     with pytest.raises(InputError, match=r"history\.tsv: is missing, or"):
-        read_model(model, lambda _: "code")
+        read_model(model, lambda *_: "code")

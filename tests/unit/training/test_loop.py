@@ -155,7 +155,7 @@ class Known(torch.nn.Module):
         super().__init__()
         self.middle = tuple(
             slice(m, m + n)
-            for m, n in zip(plan.architecture.margin_px, plan.tile_output_px, strict=True)
+            for m, n in zip(plan.geometry.margin_px, plan.tile_output_px, strict=True)
         )
 
     def forward(self, x):

@@ -130,7 +130,7 @@ def test_a_small_contrast_on_a_large_offset_reaches_the_network(dtype):
     plan = plan_of(augmentation=NOTHING)
     tile = next(validation_tiles([slide], plan))
     wanted = (contrast - contrast.mean()) / contrast.std()
-    margin = plan.architecture.margin_px[0]
+    margin = plan.geometry.margin_px[0]
     shown = tile.image[0, 0, margin : margin + 12, margin : margin + 12]
     assert np.allclose(shown, wanted[0, 0, :12, :12], atol=1e-5)
 
@@ -149,7 +149,7 @@ def test_an_undistorted_tile_is_bit_for_bit_what_prediction_would_feed(ndim, dty
         start = place.start[-ndim:]
         whole = Block((), start, tuple(a + n for a, n in zip(start, output, strict=True)))
         leading = place.start[: 3 - ndim]
-        fed = read_tiles(plan.architecture, slide.picture, leading, [whole])
+        fed = read_tiles(plan.geometry, slide.normalised, leading, [whole])
         assert fed.tobytes() == np.ascontiguousarray(tile.image).tobytes()
 
 
@@ -201,7 +201,7 @@ def test_places_of_tiles_are_spread_evenly_over_planes_rows_and_columns():
 def test_validation_tiles_cover_each_pixel_once_and_pixels_beyond_the_slide_weigh_0(ndim):
     shape = (3, 29, 23)
     plan = plan_of(ndim, channels=3, tile_px=8, validation_tiles=10**6)
-    ndim_margin = plan.architecture.margin_px
+    ndim_margin = plan.geometry.margin_px
     seen = []
     for tile in validation_tiles([coordinates_of(shape)], plan):
         assert len(tile.image) == len(tile.target) == len(tile.weights) == 1

@@ -3,18 +3,18 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from overtile.prediction.sharing import Turns
+from overtile.prediction.network_lock import NetworkLock
 
 
 def test_the_tiles_of_a_block_are_not_parted_by_those_of_another():
-    turns, seen = Turns(), []
+    lock, seen = NetworkLock(), []
     both_are_there = threading.Barrier(3)
 
     def run(name):
-        with turns.block():
+        with lock.block():
             both_are_there.wait()
             for _ in range(50):
-                with turns.tile():
+                with lock.tile():
                     seen.append(name)
 
     with ThreadPoolExecutor(3) as pool:
@@ -25,25 +25,25 @@ def test_the_tiles_of_a_block_are_not_parted_by_those_of_another():
 
 
 def test_a_block_without_tiles_waits_for_nobody():
-    turns = Turns()
-    with ThreadPoolExecutor(1) as pool, turns.block(), turns.tile():
+    lock = NetworkLock()
+    with ThreadPoolExecutor(1) as pool, lock.block(), lock.tile():
 
         def empty():
-            with turns.block():
+            with lock.block():
                 return True
 
         assert pool.submit(empty).result(timeout=60)
 
 
 def test_a_block_that_fails_gives_the_network_to_the_next():
-    turns = Turns()
+    lock = NetworkLock()
 
     def fail():
-        with turns.block(), turns.tile():
+        with lock.block(), lock.tile():
             raise ValueError
 
     def run():
-        with turns.block(), turns.tile():
+        with lock.block(), lock.tile():
             return "ran"
 
     with ThreadPoolExecutor(2) as pool:
@@ -52,10 +52,10 @@ def test_a_block_that_fails_gives_the_network_to_the_next():
 
 
 def test_tiles_outside_blocks_run_one_at_a_time():
-    turns, running = Turns(), []
+    lock, running = NetworkLock(), []
 
     def run(_):
-        with turns.tile():
+        with lock.tile():
             running.append(1)
             assert len(running) == 1
             running.pop()

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Turns:
+class NetworkLock:
     """Lets one block at a time run its tiles, while the others read ahead or write.
 
-    A block's turn begins with its first tile, so that what it needs is read before. If blocks took
-    turns tile by tile, a kill would find all of them half done instead of one.
+    A block takes the lock with its first tile, so that what it needs is read before. If it gave the
+    lock back after each tile, a kill would find all blocks half done instead of one.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._lock = threading.RLock()
         self._mine = threading.local()
 
@@ -29,7 +29,7 @@ class Turns:
 
     @contextmanager
     def tile(self) -> Iterator[None]:
-        """One tile runs, as soon as it is this thread's turn."""
+        """One tile runs, as soon as this thread has the lock."""
         with self._lock:
             if not getattr(self._mine, "has_begun", True):
                 self._lock.acquire()
