@@ -14,7 +14,7 @@ help:  ## List these targets
 .venv/.ready: envs/requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else "overtile needs Python 3.11 to 3.13, found %d.%d; run make PYTHON=python3.12" % sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet $$(grep -o 'torch==[0-9.]*' pyproject.toml)
 	$(BIN)/python -m pip install --quiet -r envs/requirements.txt
 	touch $@
 
@@ -45,7 +45,7 @@ lint: env  ## Check style, imports, rules, shipped configurations and environmen
 	snakefmt --check Snakefile workflow
 	PYTHONPATH=scripts lint-imports
 	PYTHONPATH=workflow/lib python tests/lint_workflow.py
-	python tests/lint_environments.py
+	python tests/environments.py
 	python tests/code_names.py
 
 solve: env  ## Ask conda-forge whether the builds of envs/*.yaml exist (lint cannot)
@@ -56,8 +56,8 @@ format: env  ## Format code and rules
 	ruff format .
 	snakefmt Snakefile workflow
 
-lock: env  ## Lock the direct requirements anew
-	uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --no-emit-index-url --no-annotate --upgrade --custom-compile-command "make lock" envs/requirements.in -o envs/requirements.txt
+lock: env  ## Lock the newest versions that pyproject.toml allows
+	uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --no-emit-index-url --no-annotate --upgrade --custom-compile-command "make lock" pyproject.toml --all-extras --group dev -o envs/requirements.txt
 
 clean:  ## Remove what make demo made, and nothing else
 	@if [ -e demo/$(MARK) ]; then rm -r demo; elif [ -e demo ]; then echo "demo/: is not the demonstration's; it stays"; fi

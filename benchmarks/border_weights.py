@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 from overtile.geometry.borders import border_reach, border_weights, halo_px, separate  # noqa: E402
 from overtile.geometry.spans import plan_blocks  # noqa: E402
 from overtile.stores import layout  # noqa: E402
-from overtile.stores.subblocks import compute_in_pieces  # noqa: E402
+from overtile.stores.subblocks import compute_by_subblock  # noqa: E402
 
 W0, SIGMA_PX = 10.0, 5.0
 REACH_PX = border_reach(SIGMA_PX)
@@ -56,7 +56,7 @@ def as_the_step_does(labels: np.ndarray, spacing=(1.0, 1.0), threads: int = 1) -
     result = np.empty(stack.shape, np.float32)
 
     def work(block):
-        result[block.slices] = compute_in_pieces(
+        result[block.slices] = compute_by_subblock(
             *(stack, block, halo, len(spacing)),
             *(lambda part: border_weights(part, W0, SIGMA_PX, spacing), np.float32),
         )

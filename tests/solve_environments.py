@@ -13,8 +13,8 @@ import os
 import sys
 from pathlib import Path
 
-from lint_environments import Environment, read_environment
-from rattler import BuildString, GenericVirtualPackage, PackageName, Version, solve
+import yaml
+from rattler import BuildString, GenericVirtualPackage, MatchSpec, PackageName, Version, solve
 from rattler.exceptions import GatewayError, SolverError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,21 +25,34 @@ OLDEST_CUDA = "12.0"
 """That of driver 525, the oldest that docs/environments.md promises."""
 
 
-def machines(environment: Environment) -> list[dict[str, str]]:
+def read_environment(path: Path) -> dict[str, MatchSpec]:
+    """The packages of an environment's file by name, read as conda does."""
+    specs = [MatchSpec(text) for text in yaml.safe_load(path.read_text())["dependencies"]]
+    return {spec.name.normalized: spec for spec in specs}
+
+
+def version(spec: MatchSpec) -> str:
+    """The version pinned, without the operator."""
+    return str(spec.version).removeprefix("==")
+
+
+def machines(packages: dict[str, MatchSpec]) -> list[dict[str, str]]:
     """What conda would see, by names of virtual packages, on the machines to solve for."""
-    if "cuda-version" not in environment.packages:
+    if "cuda-version" not in packages:
         return [MACHINE]
-    drivers = dict.fromkeys((OLDEST_CUDA, environment.version("cuda-version")))
+    drivers = dict.fromkeys((OLDEST_CUDA, version(packages["cuda-version"])))
     return [MACHINE | {"__cuda": driver} for driver in drivers]
 
 
-async def builds(environment: Environment, channel: str, machine: dict[str, str]) -> dict[str, str]:
+async def builds(
+    packages: dict[str, MatchSpec], channel: str, machine: dict[str, str]
+) -> dict[str, str]:
     """Name and build string of every package that a channel gives for an environment."""
     virtual = [
         GenericVirtualPackage(PackageName(name), Version(version), BuildString("0"))
         for name, version in machine.items()
     ]
-    specs = list(environment.packages.values())
+    specs = list(packages.values())
     records = await solve([channel], specs, platforms=PLATFORMS, virtual_packages=virtual)
     return {record.name.normalized: str(record.build) for record in records}
 
@@ -47,13 +60,14 @@ async def builds(environment: Environment, channel: str, machine: dict[str, str]
 def main(channel: str = "conda-forge") -> int:
     """Print what comes of each environment; return the exit code."""
     faults = 0
-    environments = map(read_environment, sorted((ROOT / "envs").glob("*.yaml")))
-    for environment, machine in ((e, machine) for e in environments for machine in machines(e)):
+    environments = {file: read_environment(file) for file in sorted(ROOT.glob("envs/*.yaml"))}
+    tried = [(file, machine) for file in environments for machine in machines(environments[file])]
+    for file, machine in tried:
         cuda = machine.get("__cuda")
         driver = f"a driver with CUDA {cuda}" if cuda else "no driver"
-        where = f"{environment.name}: with {driver}"
+        where = f"{file.name}: with {driver}"
         try:
-            found = asyncio.run(builds(environment, channel, machine))
+            found = asyncio.run(builds(environments[file], channel, machine))
         except GatewayError as error:
             print(
                 f"{channel}: cannot be reached from here ({one_line(error)}); NOTHING WAS CHECKED "

@@ -125,7 +125,9 @@ def _references(
         else:
             foreign.append(f"{name} is {target[0]}:{target[1]}")
     for place in definition.registered(chosen):
-        refers += [("chosen", d) for d in _imported(library, tuple(place.split(":")), frozenset())]
+        source, attribute = place.split(":")
+        entries = _imported(library, (source, attribute), frozenset())
+        refers += [("chosen", entry) for entry in entries]
     return refers, foreign
 
 
@@ -202,8 +204,9 @@ class Definition:
     def _places(self) -> dict[str, str] | None:
         """The entries of a registry; None for anything else."""
         value = getattr(self._node, "value", None)
-        is_registry = isinstance(value, ast.Call) and getattr(value.func, "id", "") == "Registry"
-        return ast.literal_eval(value.args[0]) if is_registry else None
+        if isinstance(value, ast.Call) and getattr(value.func, "id", "") == "Registry":
+            return ast.literal_eval(value.args[0])
+        return None
 
     def registered(self, chosen: frozenset[str]) -> list[str]:
         """Where entries of a registry are found: those chosen, and those that always count."""
@@ -282,7 +285,7 @@ def _bindings(nodes: Iterable[ast.AST]) -> dict[str, tuple[str, str | None]]:
             for alias in node.names:
                 name = alias.asname or alias.name.split(".")[0]
                 found[name] = (alias.name if alias.asname else alias.name, None)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             for alias in node.names:
                 found[alias.asname or alias.name] = (node.module, alias.name)
     return found
@@ -335,7 +338,9 @@ class _Plain(ast.NodeTransformer):
         node.returns = None
         return self.generic_visit(node)
 
-    visit_AsyncFunctionDef = visit_FunctionDef
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
         node.annotation = None

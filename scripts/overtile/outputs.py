@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from functools import partial
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 
@@ -52,22 +52,23 @@ READ_IN_FOLDERS = (".json", ".yaml", ".yml", "history.tsv")
 
 @dataclass(frozen=True)
 class Given:
-    """A path of a command line.
-
-    real: without links; of a store its folder, also if its root file is given. output: what is
-    written there; None for a path that is read.
-    """
+    """A path of a command line."""
 
     flag: str
     path: Path
-    real: Path
-    output: Output | None
 
-    @classmethod
-    def of(cls, flag: str, path: Path, output: Output | None = None) -> "Given":
-        """An argument as it was given."""
-        real = Path(os.path.realpath(path))
-        return cls(flag, path, real.parent if real.name == ROOT else real, output)
+    @cached_property
+    def real(self) -> Path:
+        """The path without links; of a store its folder, also if its root file is given."""
+        real = Path(os.path.realpath(self.path))
+        return real.parent if real.name == ROOT else real
+
+
+@dataclass(frozen=True)
+class Written(Given):
+    """A path that the step writes."""
+
+    output: Output
 
 
 def refuse_overwriting(
@@ -80,7 +81,7 @@ def refuse_overwriting(
     may not have, and outputs among the files of any finished store.
     """
     paths = [*_arguments(parser, args), *_files_of_arguments(parser, command)]
-    written = [one for one in paths if one.output]
+    written = [path for path in paths if isinstance(path, Written)]
     for harm in (_is_also, partial(_would_harm, step=parser.prog)):
         for output, other in product(written, paths):
             how = harm(output, other) if other is not output else ""
@@ -102,16 +103,17 @@ def _arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Ite
             output = None
         for path in value if isinstance(value, list) else [value]:
             if isinstance(path, Path):
-                yield Given.of(action.option_strings[-1], path, output)
+                flag = action.option_strings[-1]
+                yield Written(flag, path, output) if output else Given(flag, path)
 
 
 def _files_of_arguments(parser: argparse.ArgumentParser, command: Sequence[str]) -> Iterator[Given]:
     for word in map(str, command):
         if parser.fromfile_prefix_chars and word[:1] in parser.fromfile_prefix_chars:
-            yield Given.of("@FILE", Path(word[1:]))
+            yield Given("@FILE", Path(word[1:]))
 
 
-def _is_also(output: Given, other: Given) -> str:
+def _is_also(output: Written, other: Given) -> str:
     """A verb if an output is another path, also by a hard link; else empty."""
     if output.real == other.real:
         return "is also"
@@ -121,11 +123,11 @@ def _is_also(output: Given, other: Given) -> str:
         return ""
 
 
-def _would_harm(output: Given, other: Given, step: str) -> str:
+def _would_harm(output: Written, other: Given, step: str) -> str:
     """How an output would harm another path that it is not, as a verb; empty if it would not."""
     if _is_part(other.real, output.real, output.output.parts):
         return "would overwrite"
-    is_inside = other.real in output.real.parents and not other.output
+    is_inside = other.real in output.real.parents and not isinstance(other, Written)
     return "would overwrite a file in" if is_inside and _is_read(output, step) else ""
 
 
@@ -136,7 +138,7 @@ def _is_part(path: Path, folder: Path, parts: Sequence[str]) -> bool:
     return any(fnmatch(name, part) for part in parts)
 
 
-def _is_read(output: Given, step: str) -> bool:
+def _is_read(output: Written, step: str) -> bool:
     """Whether a file lies there that steps look for in folders, and not this step's own record."""
     name = output.real.name.lower()
     own = max((len(ending) for ending in output.output.endings if name.endswith(ending)), default=0)
@@ -150,7 +152,7 @@ def _is_read(output: Given, step: str) -> bool:
         return True
 
 
-def _refuse_parts_of_stores(output: Given) -> None:
+def _refuse_parts_of_stores(output: Written) -> None:
     # A file that is called like the root of a store does not stand for the store.
     target = Path(os.path.realpath(output.path)) if output.output.endings else output.real
     for folder in target.parents:
@@ -163,7 +165,7 @@ def _refuse_parts_of_stores(output: Given) -> None:
             )
 
 
-def _refuse_ending(output: Given) -> None:
+def _refuse_ending(output: Written) -> None:
     endings = output.output.endings
     if endings and not output.path.name.lower().endswith(endings):
         raise InputError(

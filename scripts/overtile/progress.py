@@ -2,21 +2,26 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 SECONDS_BETWEEN_LINES = 20
 SECONDS_WORTH_A_LINE = 2
 
 
+class Advance(Protocol):
+    """Called once per finished piece of work."""
+
+    def __call__(self, note: str = "") -> None:
+        """note: a short text to show beside the bar, empty for none."""
+
+
 @contextmanager
-def progress(
-    total: int, *, label: str, unit: str = "block", start: int = 0
-) -> Iterator[Callable[[str], None]]:
+def progress(total: int, *, label: str, unit: str = "block", start: int = 0) -> Iterator[Advance]:
     """Show how much of `total` is done; the value yielded is called once per finished piece.
 
-    start: pieces already done (by an earlier, interrupted try). The call takes a short text to
-    show beside the bar, empty for none. May be called from any thread.
+    start: pieces already done (by an earlier, interrupted try). May be called from any thread.
     """
     if sys.stderr.isatty():
         from tqdm import tqdm

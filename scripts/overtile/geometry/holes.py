@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
+from numpy.typing import DTypeLike
 from scipy import ndimage
 
 from overtile.geometry.components import join
@@ -12,7 +13,7 @@ from overtile.geometry.spans import Block
 EVERY_NEIGHBOUR = np.ones((3, 3, 3), dtype=bool)
 NONE = np.iinfo(np.uint64).max
 
-Step = tuple[int, int, int]
+Step = tuple[int, ...]
 
 
 def label_background(ids: np.ndarray) -> np.ndarray:
@@ -59,7 +60,7 @@ class HoleFinder:
     a block's background, 70 while they are joined, 8 for their owners: 0.7 GB for 10 million holes.
     """
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     max_hole_px: int
     _count: int = 0
     _ranges: dict[tuple[int, ...], tuple[int, int]] = field(default_factory=dict)
@@ -135,5 +136,5 @@ def _shared(step: Step, block: Block, far: bool) -> tuple[slice, ...]:
     )
 
 
-def _all(parts: list[np.ndarray], dtype: np.dtype) -> np.ndarray:
+def _all(parts: list[np.ndarray], dtype: DTypeLike) -> np.ndarray:
     return np.concatenate([np.empty(0, dtype), *parts])

@@ -47,22 +47,27 @@ class Chains:
         lengths = np.diff(self.starts)[chosen]
         starts = np.concatenate([[0], np.cumsum(lengths)])
         places = np.repeat(self.starts[:-1][chosen] - starts[:-1], lengths) + np.arange(starts[-1])
-        parts = (part[chosen] for part in (self.owners, self.planes, self.first, self.after))
-        return Chains(*parts, starts, self.corners[places])
+        return Chains(
+            owners=self.owners[chosen],
+            planes=self.planes[chosen],
+            first=self.first[chosen],
+            after=self.after[chosen],
+            starts=starts,
+            corners=self.corners[places],
+        )
 
     @staticmethod
     def joined(parts: Sequence["Chains"]) -> "Chains":
         """All chains of several, which must not be none."""
         offsets = np.cumsum([0, *(part.starts[-1] for part in parts)])
+        ends = [part.starts[1:] + offset for part, offset in zip(parts, offsets, strict=False)]
         return Chains(
-            *(
-                np.concatenate([getattr(part, name) for part in parts])
-                for name in ("owners", "planes", "first", "after")
-            ),
-            np.concatenate(
-                [[0], *(p.starts[1:] + o for p, o in zip(parts, offsets, strict=False))]
-            ),
-            np.concatenate([part.corners for part in parts]),
+            owners=np.concatenate([part.owners for part in parts]),
+            planes=np.concatenate([part.planes for part in parts]),
+            first=np.concatenate([part.first for part in parts]),
+            after=np.concatenate([part.after for part in parts]),
+            starts=np.concatenate([[0], *ends]),
+            corners=np.concatenate([part.corners for part in parts]),
         )
 
 
@@ -102,10 +107,12 @@ def join(chains: Chains) -> Chains:
     in_order = chains.take(sequence)
     heads = np.flatnonzero(is_head)
     return Chains(
-        *(part[heads] for part in (in_order.owners, in_order.planes, in_order.first)),
-        in_order.first[heads],
-        in_order.starts[np.append(heads, len(sequence))],
-        in_order.corners,
+        owners=in_order.owners[heads],
+        planes=in_order.planes[heads],
+        first=in_order.first[heads],
+        after=in_order.first[heads],
+        starts=in_order.starts[np.append(heads, len(sequence))],
+        corners=in_order.corners,
     )
 
 

@@ -57,12 +57,13 @@ def resample_box(
     needed = [int(i.max()) - int(i.min()) + 1 for i, _ in all_taps]
     parts = ceil(channels * np.prod(needed, dtype=np.float64) / VALUES_AT_ONCE)
     step = ceil((stop[cut] - start[cut]) / parts)
-    made = []
+    indices, weights = all_taps[cut]
+    slabs = []
     for low in range(0, stop[cut] - start[cut], step):
-        some = list(all_taps)
-        some[cut] = tuple(t[low : low + step] for t in all_taps[cut])
-        made.append(_weigh(array, some))
-    return made[0] if len(made) == 1 else np.concatenate(made, axis=cut + 1)
+        slab_taps = list(all_taps)
+        slab_taps[cut] = (indices[low : low + step], weights[low : low + step])
+        slabs.append(_weigh(array, slab_taps))
+    return slabs[0] if len(slabs) == 1 else np.concatenate(slabs, axis=cut + 1)
 
 
 def _weigh(array, all_taps: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

@@ -17,8 +17,8 @@ from overtile.registry import Registry
 from overtile.settings.segmentation import Segmenting
 from overtile.stores.checked import Checked
 from overtile.stores.labels import Components
-from overtile.stores.scratch import WorkStore
-from overtile.stores.subblocks import assemble, pieces, whole
+from overtile.stores.scratch import Scratch
+from overtile.stores.subblocks import assemble, subblocks, whole
 
 
 class Seeds:
@@ -71,18 +71,18 @@ class StagedObjects:
     @cached_property
     def _made(self) -> tuple[Checked, np.ndarray, np.ndarray, int]:
         """The last stage; final ids and classes of its ids; how many objects there are."""
-        work = WorkStore(self._folder, self._key, self.shape)
+        work = Scratch(self._folder, self._key, self.shape)
         first = self._found(work)
         last = self._grown(work, first)
         classes = self._classes_by_id(first, work.largest)
         census = Census(self.shape, work.largest)
-        for piece in pieces(whole(self.shape), self.shape[0] == 1):
+        for piece in subblocks(whole(self.shape), self.shape[0] == 1):
             census.add(piece, last[piece.slices])
         numbers, count = census.numbering(self._least_px)
         classes[numbers == 0] = 0
         return last, numbers, classes, count
 
-    def _found(self, work: WorkStore) -> Checked:
+    def _found(self, work: Scratch) -> Checked:
         """The first stage: components of the class map, or seeds."""
         picture, how = self._picture, self._how
         if how.seed_threshold is None:
@@ -92,7 +92,7 @@ class StagedObjects:
             found, name = Components(seeds.classes, self.shape, how.min_seed_px), "seeds"
         return work.add(lambda: id_dtype(found.count), found.ids, label=name)
 
-    def _grown(self, work: WorkStore, array: Checked) -> Checked:
+    def _grown(self, work: Scratch, array: Checked) -> Checked:
         """The last stage."""
         dtype = array.dtype
         for name in self._how.stages:
@@ -105,7 +105,7 @@ class StagedObjects:
         classes = np.ones(count + 1, np.uint8)
         classes[0] = 0
         if self._picture.class_count > 2:
-            for piece in pieces(whole(self.shape), self.shape[0] == 1):
+            for piece in subblocks(whole(self.shape), self.shape[0] == 1):
                 ids = first[piece.slices]
                 is_object = ids > 0
                 found = self._picture.classes_of(self._picture[piece.slices])

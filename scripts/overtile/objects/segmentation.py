@@ -7,7 +7,7 @@ from overtile.errors import InputError
 from overtile.objects.class_map import ClassPicture
 from overtile.settings.segmentation import Segmenting
 from overtile.stores.labels import Components, write_numbered
-from overtile.stores.scratch import remove_work
+from overtile.stores.scratch import remove_scratch
 from overtile.stores.store import Store
 
 ABOUT_PREDICTION = ("seams", "tiles", "tiles_computed", "predicted_um")
@@ -33,7 +33,7 @@ def write_segmentation(probabilities: Store, folder: Path, key: str, how: Segmen
     known = probabilities.attributes
     said = {name: known[name] for name in ABOUT_PREDICTION if name in known}
     write_numbered(folder, key, objects, names, size, "segmentation", prediction=said)
-    remove_work(folder)
+    remove_scratch(folder)
 
 
 def least_object_px(store: Store, how: Segmenting) -> int:

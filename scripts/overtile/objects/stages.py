@@ -14,7 +14,7 @@ from overtile.geometry.spans import Block, read_clipped
 from overtile.objects.class_map import ClassPicture
 from overtile.settings.segmentation import Segmenting
 from overtile.stores.checked import Checked
-from overtile.stores.subblocks import assemble, compute_in_pieces, pieces, whole
+from overtile.stores.subblocks import assemble, compute_by_subblock, subblocks, whole
 
 
 class Flooded:
@@ -49,7 +49,7 @@ class Filled:
     @cached_property
     def _owners(self) -> dict[tuple[int, ...], np.ndarray]:
         finder = HoleFinder(self.shape, self._max_hole_px)
-        for piece in pieces(whole(self.shape), self.shape[0] == 1):
+        for piece in subblocks(whole(self.shape), self.shape[0] == 1):
             finder.add(piece, self._read(piece))
         return finder.owners()
 
@@ -85,4 +85,4 @@ class Closed:
             return close_gaps(ids, self._border_px)
 
         before = self._before
-        return compute_in_pieces(before, block, halo, self._ndim, close, before.dtype)
+        return compute_by_subblock(before, block, halo, self._ndim, close, before.dtype)

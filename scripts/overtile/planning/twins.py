@@ -8,7 +8,7 @@ import numpy as np
 from overtile.errors import InputError
 from overtile.planning.plan import Fold
 from overtile.stores.store import Store
-from overtile.stores.subblocks import pieces, whole
+from overtile.stores.subblocks import subblocks, whole
 
 
 def refuse_twins(pictures: Sequence[Store], folds: Sequence[Fold]) -> None:
@@ -51,5 +51,5 @@ def _statistics(store: Store) -> Hashable:
 
 def _same_pixels(one: Store, other: Store) -> bool:
     """Whether two pictures (c, z, y, x) of equal shape have equal pixels."""
-    boxes = [(slice(None), *part.slices) for part in pieces(whole(one.shape), one.shape[0] == 1)]
+    boxes = [(slice(None), *part.slices) for part in subblocks(whole(one.shape), one.shape[0] == 1)]
     return all(np.array_equal(one.array[box], other.array[box]) for box in boxes)

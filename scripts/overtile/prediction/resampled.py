@@ -11,7 +11,7 @@ from overtile.geometry.spans import Block, plan_blocks
 from overtile.ingest.pictures import block_statistics, mean_and_std
 from overtile.stores.layout import PICTURE_SHARD, VOLUME_SHARD
 from overtile.stores.store import Store
-from overtile.stores.subblocks import inside, pieces
+from overtile.stores.subblocks import inside, subblocks
 
 ALIKE = 1 + 1e-6
 """Ratios so close differ by how sizes were written down."""
@@ -115,7 +115,7 @@ def bring_back(array, scaling: Scaling, block: Block, keep: str) -> np.ndarray:
     Memory: besides the block itself, that of a piece as large as the smallest shard.
     """
     result = np.empty((array.shape[0], *block.shape), np.uint8)
-    for piece in pieces(block, scaling.slide_px[0] == 1):
+    for piece in subblocks(block, scaling.slide_px[0] == 1):
         values = resample_box(array, scaling.back, piece.start, piece.stop)
         place = inside(piece, block)
         result[(slice(None), *place)] = np.rint(values, out=values)

@@ -23,7 +23,7 @@ from overtile.settings.prediction import Wanted
 from overtile.stores.digest import digest_of
 from overtile.stores.ngff import multiscale_attributes
 from overtile.stores.scratch import NAME as WORK
-from overtile.stores.scratch import remove_work
+from overtile.stores.scratch import remove_scratch
 from overtile.stores.store import Store
 from overtile.stores.writer import StoreWriter
 
@@ -172,7 +172,7 @@ def write_prediction(
         **made,
         **attributes,
     )
-    remove_work(folder)
+    remove_scratch(folder)
 
 
 def _fill_by_other_pixels(prediction: Prediction, writer: StoreWriter, key: str, client) -> dict:

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ def open_nifti(path: Path) -> RawImage:
             raise InputError(
                 f"{path}: has shape {shape}; allowed: one volume (x, y, z); split it into files"
             )
-        array = image.dataobj
+        array: Any = image.dataobj
         scaled = (array.slope, array.inter) != (1.0, 0.0)
         nbytes = math.prod(shape) * 8
         if path.suffix == ".gz":

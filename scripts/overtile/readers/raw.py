@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,7 +16,7 @@ MAX_WHOLE_BYTES = 2**30
 """Largest piece that is decoded at once: a PNG, a TIFF strip, a compressed NIfTI. 1 GiB."""
 
 # What third-party decoders raise on damaged files; each was seen on real damaged pictures.
-DECODER_ERRORS = (
+DECODER_ERRORS: tuple[type[Exception], ...] = (
     ValueError,
     RuntimeError,
     LookupError,
@@ -30,19 +31,37 @@ DECODER_ERRORS = (
 )
 
 
+Order = tuple[int | None, int | None, int | None, int | None]
+"""Which axis of a file holds c, z, y and x; None where it has no such axis."""
+
+
+class FileArray(Protocol):
+    """Pixels of a file, as its library gives them: read where they are indexed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In the file's own axis order, px."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """As stored."""
+
+    def __getitem__(self, index: Any, /) -> Any:
+        """The pixels of a tuple of slices."""
+
+
 @dataclass
 class RawImage:
     """A raw picture or volume.
 
     shape: (c, z, y, x). pixel_size_um: (z, y, x) or None where the file does not say.
-    array: indexed by slices in the file's own axis order; order: for c, z, y and x, which of its
-    axes holds it, or None. has_palette: values are indices into a colour table,
-    fit for labels only. channels_kept: those after them are transparency, and left out.
+    array: indexed by slices in the file's own axis order. has_palette: values are indices into a
+    colour table, fit for labels only. channels_kept: those after them are transparency, left out.
     """
 
     path: Path
-    array: object
-    order: tuple[int | None, int | None, int, int]
+    array: FileArray
+    order: Order
     pixel_size_um: tuple[float, float, float] | None
     channels: list[str] | None = None
     has_palette: bool = False
@@ -51,14 +70,14 @@ class RawImage:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """(c, z, y, x) in pixels."""
-        c, *zyx = (1 if axis is None else self.array.shape[axis] for axis in self.order)
-        return (min(c, self.channels_kept or c), *zyx)
+        c, z, y, x = (1 if axis is None else self.array.shape[axis] for axis in self.order)
+        return min(c, self.channels_kept or c), z, y, x
 
     @property
     def dtype(self) -> np.dtype:
         """The dtype of stored pixels, in native byte order."""
         dtype = np.dtype(self.array.dtype).newbyteorder("=")
-        return {np.dtype(bool): np.dtype(np.uint8)}.get(dtype, dtype)
+        return np.dtype(np.uint8) if dtype == np.dtype(bool) else dtype
 
     def read(self, box: Sequence[slice]) -> np.ndarray:
         """Read a (z, y, x) box of all channels; raise InputError where the file is damaged."""
@@ -86,7 +105,7 @@ def refuse_damage(path: Path, more: tuple[type[Exception], ...] = ()):
         yield
     except InputError:
         raise
-    except (*DECODER_ERRORS, *more) as error:
+    except DECODER_ERRORS + more as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
             f"{path}: cannot be read ({reason}); check the file, or export it again"

@@ -3,9 +3,10 @@
 import logging
 import math
 from pathlib import Path
+from typing import Any
 
 from overtile.errors import InputError
-from overtile.readers.raw import RawImage, refuse_damage, refuse_empty, refuse_large
+from overtile.readers.raw import Order, RawImage, refuse_damage, refuse_empty, refuse_large
 
 MICROMETRES = {
     "m": 1e6,
@@ -73,7 +74,7 @@ def open_tiff(path: Path) -> RawImage:
     return raw
 
 
-def _order(path: Path, axes: str, shape: tuple[int, ...]) -> tuple[int | None, ...]:
+def _order(path: Path, axes: str, shape: tuple[int, ...]) -> Order:
     """Which axis of the file is c, z, y and x; axes of length 1 do not matter."""
     places: dict[str, int] = {}
     for axis, (letter, length) in enumerate(zip(axes, shape, strict=True)):
@@ -90,7 +91,8 @@ def _order(path: Path, axes: str, shape: tuple[int, ...]) -> tuple[int | None, .
                 f"{path}: has two axes for {role} (axes {axes}); split it into several files"
             )
         places[role] = axis
-    return tuple(places.get(role) for role in "czyx")
+    c, z, y, x = (places.get(role) for role in "czyx")
+    return c, z, y, x
 
 
 def _refuse_other_files(path: Path, series) -> None:
@@ -197,9 +199,8 @@ def _ome_pixel_size_um(tif) -> tuple[float, float, float] | None:
         size = _number(pixels.get(f"PhysicalSize{axis}"))
         unit = str(pixels.get(f"PhysicalSize{axis}Unit", "µm")).lower()
         edges.append(size * MICROMETRES[unit] if size and unit in MICROMETRES else None)
-    if edges[1] is None or edges[2] is None:
-        return None
-    return _zyx(*edges)
+    z, y, x = edges
+    return None if y is None or x is None else _zyx(z, y, x)
 
 
 def _channel_names(tif) -> list[str] | None:
@@ -211,7 +212,7 @@ def _channel_names(tif) -> list[str] | None:
     return names or None
 
 
-def _number(text: object) -> float | None:
+def _number(text: Any) -> float | None:
     """A positive, finite number, or None."""
     try:
         value = float(text)

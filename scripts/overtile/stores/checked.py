@@ -130,6 +130,7 @@ def _is_plain(document: dict, array: zarr.Array) -> bool:
         document["fill_value"] == 0
         and document["chunk_key_encoding"] == encoding
         and [codec["name"] for codec in document["codecs"]] == ["sharding_indexed"]
+        and array.shards is not None
         and array.dtype.kind in "iuf"
         and array.ndim in (3, 4)
         and min(*array.shape, *array.shards, *array.chunks) > 0

@@ -34,7 +34,7 @@ class Journal:
 
     def __init__(self, store: Path, key: str, holds: str):
         self._path = Path(store) / NAME
-        self._header = {"key": key, "holds": holds}
+        self._header: dict = {"key": key, "holds": holds}
         self._lock = threading.Lock()
         self._records: dict[str, dict] = {}
         entries = _entries(self._path)
@@ -73,8 +73,10 @@ class Journal:
 
     def start(self) -> None:
         """Begin: keep what is done under this key, whole lines only; drop everything else."""
-        named = [{"array": name} for name in sorted(self.arrays)]
-        _write(self._path, [self._header, *named, *self._records.values()])
+        entries = [self._header]
+        entries += [{"array": name} for name in sorted(self.arrays)]
+        entries += self._records.values()
+        _write(self._path, entries)
 
     def forget_arrays(self) -> None:
         """Name no array any more, as none lies there; to be followed by `start`."""
@@ -104,10 +106,17 @@ class Journal:
         """The record of a finished block, or None."""
         return self._records.get(block)
 
+    def record(self, block: str) -> dict:
+        """The record of a finished block; KeyError for any other."""
+        return self._records[block]
+
 
 def void_journal(store: Path, holds: str, arrays: set[str]) -> None:
     """Write a journal that vouches for no block, but says which arrays are the store's own."""
-    entries = [{"key": None, "holds": holds}, *({"array": name} for name in sorted(arrays))]
+    entries: list[dict] = [
+        {"key": None, "holds": holds},
+        *({"array": name} for name in sorted(arrays)),
+    ]
     _write(Path(store) / NAME, entries)
 
 

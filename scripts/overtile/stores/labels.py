@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from overtile.geometry.components import IGNORE, Stitcher, id_dtype, label_block
 from overtile.geometry.spans import Block, plan_blocks
@@ -20,7 +21,7 @@ from overtile.stores.layout import chunk_and_shard
 from overtile.stores.ngff import list_labels, multiscale_attributes
 from overtile.stores.pyramid import add_pyramid
 from overtile.stores.store import Store
-from overtile.stores.subblocks import assemble, inside, pieces, whole
+from overtile.stores.subblocks import assemble, inside, subblocks, whole
 from overtile.stores.writer import StoreWriter, claim
 
 AXES = ("z", "y", "x")
@@ -67,7 +68,7 @@ def write_objects(
     folder: Path,
     key: str,
     shape: Sequence[int],
-    dtype: np.dtype,
+    dtype: DTypeLike,
     read: ReadBlock,
     classes: Store,
     kind: str,
@@ -86,9 +87,9 @@ def write_objects(
 def distinct_ids(array: Checked) -> np.ndarray:
     """All ids > 0 of an array (z, y, x), each once, in increasing order.
 
-    Memory: a piece, and as many bytes as all ids have, twice over.
+    Memory: a subblock, and as many bytes as all ids have, twice over.
     """
-    parts = pieces(whole(array.shape), array.shape[0] == 1)
+    parts = subblocks(whole(array.shape), array.shape[0] == 1)
     found = np.unique(np.concatenate([np.unique(array[part.slices]) for part in parts]))
     return found[found > 0]
 
@@ -118,7 +119,9 @@ def _list(folder: Path) -> None:
 class Numbered(Protocol):
     """A class map, and objects with the ids 1 to count, found when first asked for."""
 
-    shape: tuple[int, int, int]
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(z, y, x) in pixels."""
 
     def classes(self, block: Block) -> np.ndarray:
         """Class map of a block, (z, y, x) uint8."""
@@ -135,9 +138,9 @@ class Components:
     """Objects that are the face-connected components of a class map, whatever the blocks.
 
     read_classes: gives the classes of a block. min_object_px: smaller components become
-    background, in the class map too. Two passes: the first finds the components of each piece of
-    a block and which of them touch; the second labels a piece again and gives its components their
-    final ids. Memory grows with the number of components, not of pixels: see
+    background, in the class map too. Two passes: the first finds the components of each subblock
+    and which of them touch; the second labels a subblock again and gives its components their final
+    ids. Memory grows with the number of components, not of pixels: see
     `geometry.components.Stitcher`.
     """
 
@@ -150,9 +153,9 @@ class Components:
         stitcher = Stitcher(self.shape)
         for block in plan_blocks(self.shape, chunk_and_shard(self.shape)[1]):
             classes = self._read(block)
-            for piece in pieces(block, self.shape[0] == 1):
-                part = classes[inside(piece, block)]
-                stitcher.add(piece, label_block(part), part)
+            for subblock in subblocks(block, self.shape[0] == 1):
+                part = classes[inside(subblock, block)]
+                stitcher.add(subblock, label_block(part), part)
         return stitcher.numbering(self._min_px)
 
     @property
@@ -164,8 +167,8 @@ class Components:
         """Ids of a block, (z, y, x), 0 = background."""
         classes = self._read(block)
 
-        def number(piece: Block) -> np.ndarray:
-            return self._number(piece, classes[inside(piece, block)])
+        def number(subblock: Block) -> np.ndarray:
+            return self._number(subblock, classes[inside(subblock, block)])
 
         return assemble(block, self.shape[0] == 1, number, id_dtype(self.count))
 
@@ -175,16 +178,16 @@ class Components:
         if self._min_px <= 1:
             return classes
 
-        def without_small(piece: Block) -> np.ndarray:
-            part = classes[inside(piece, block)]
-            is_small = (self._number(piece, part) == 0) & (part != IGNORE)
+        def without_small(subblock: Block) -> np.ndarray:
+            part = classes[inside(subblock, block)]
+            is_small = (self._number(subblock, part) == 0) & (part != IGNORE)
             return np.where(is_small, 0, part)
 
         return assemble(block, self.shape[0] == 1, without_small, np.uint8)
 
-    def _number(self, piece: Block, classes: np.ndarray) -> np.ndarray:
-        """Final ids of the components of a piece."""
-        return self._numbering[0][piece.index][label_block(classes)]
+    def _number(self, subblock: Block, classes: np.ndarray) -> np.ndarray:
+        """Final ids of the components of a subblock."""
+        return self._numbering[0][subblock.index][label_block(classes)]
 
 
 def write_numbered(
@@ -204,7 +207,8 @@ def write_numbered(
     classes = write_classes(folder, key, shape, objects.classes, class_names, pixel_size_um)
     writer = StoreWriter(folder, key, "labels")
     largest = id_dtype(prod(shape))
-    dtype = np.uint32 if largest == np.uint32 else writer.dtype_of("0") or id_dtype(objects.count)
+    is_small = largest == np.uint32
+    dtype = largest if is_small else writer.dtype_of("0") or id_dtype(objects.count)
     writer.add_array("0", shape, dtype, AXES)
 
     def number(block: Block) -> tuple[np.ndarray, dict]:

@@ -32,11 +32,11 @@ def chunk_and_shard(
     while prod(halve(shape, shard)) > MAX_SHARDS * scale**2:
         for axis in axes:
             shard[axis] *= 2
-    chunk = tuple(min(c, n) for c, n in zip(chunk, shape, strict=True))
-    fitted = tuple(
-        min(s // c, ceil(n / c)) * c for s, c, n in zip(shard, chunk, shape, strict=True)
+    fitted_chunk = tuple(min(c, n) for c, n in zip(chunk, shape, strict=True))
+    fitted_shard = tuple(
+        min(s // c, ceil(n / c)) * c for s, c, n in zip(shard, fitted_chunk, shape, strict=True)
     )
-    return chunk, fitted
+    return fitted_chunk, fitted_shard
 
 
 def pyramid_factors(

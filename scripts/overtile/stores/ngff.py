@@ -31,7 +31,7 @@ def multiscale_attributes(
     from ome_zarr_models.v05.axes import Axis
     from ome_zarr_models.v05.image import ImageAttrs
     from ome_zarr_models.v05.image_label import ImageLabelAttrs
-    from ome_zarr_models.v05.image_label_types import Label
+    from ome_zarr_models.v05.image_label_types import Label, Source
     from ome_zarr_models.v05.multiscales import Dataset, Multiscale
 
     size = pixel_size_um or (1.0, 1.0, 1.0)
@@ -43,7 +43,7 @@ def multiscale_attributes(
             Axis(name=a, type="space", unit=unit) if a in SPACE else Axis(name=a, type="channel")
             for a in axes
         ],
-        datasets=[
+        datasets=tuple(
             Dataset.build(
                 path=str(level),
                 scale=[1.0] * extra + [f * s for f, s in zip(factor, size, strict=True)],
@@ -51,16 +51,12 @@ def multiscale_attributes(
                 + [(f - 1) / 2 * s for f, s in zip(factor, size, strict=True)],
             )
             for level, factor in enumerate(factors)
-        ],
+        ),
     )
+    attributes: ImageAttrs | ImageLabelAttrs = ImageAttrs(version="0.5", multiscales=[multiscale])
     if is_label:
-        attributes = ImageLabelAttrs(
-            version="0.5",
-            multiscales=[multiscale],
-            **{"image-label": Label(source={"image": source_image})},
-        )
-    else:
-        attributes = ImageAttrs(version="0.5", multiscales=[multiscale])
+        label = {"image-label": Label(source=Source(image=source_image))}
+        attributes = ImageLabelAttrs(version="0.5", multiscales=[multiscale], **label)
     return attributes.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 

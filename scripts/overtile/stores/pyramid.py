@@ -1,6 +1,7 @@
 """Smaller copies of a picture, for viewers and reports."""
 
 from collections.abc import Sequence
+from types import EllipsisType
 
 import numpy as np
 
@@ -21,7 +22,8 @@ def block_mean(pixels: np.ndarray, factors: Sequence[int]) -> np.ndarray:
 
 def first_of_block(pixels: np.ndarray, factors: Sequence[int]) -> np.ndarray:
     """First pixel of each box: labels are names, not quantities, and cannot be averaged."""
-    return pixels[(..., *(slice(None, None, f) for f in factors))]
+    every: tuple[slice | EllipsisType, ...] = (..., *(slice(None, None, f) for f in factors))
+    return pixels[every]
 
 
 def _boxes(pixels: np.ndarray, factors: Sequence[int]) -> np.ndarray:
@@ -40,7 +42,7 @@ def add_pyramid(
     """Write the levels below level "0" of a store; return each level's (z, y, x) factors."""
     reduce = first_of_block if is_label else block_mean
     above = writer.array("0")
-    total = (1, 1, 1)
+    total: tuple[int, ...] = (1, 1, 1)
     all_factors = [total]
     levels = pyramid_factors(above.shape[-3:], pixel_size_um or (1.0, 1.0, 1.0))
     for level, (factors, shape) in enumerate(levels, start=1):

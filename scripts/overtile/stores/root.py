@@ -38,7 +38,7 @@ def remedy(folder: Path) -> str:
 
 def sealed_root(ome: dict, own: dict, arrays: dict[str, str]) -> dict:
     """The content of a root file. The seal is a SHA-256 over all the rest."""
-    root = {
+    root: dict = {
         "zarr_format": 3,
         "node_type": "group",
         "attributes": {"ome": ome, "overtile": {**own, "arrays": arrays}},

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from overtile.errors import InputError
@@ -120,5 +120,9 @@ def _share(client: "distributed.Client", write: Write) -> Write:
             # A worker without its scheduler must not go on writing: another run may have begun.
             os._exit(0)
 
+    def write_by_plugin(block: Block) -> dict:
+        plugin: Any = get_worker().plugins[name_of_work]
+        return plugin.write(block)
+
     client.register_plugin(Work())
-    return lambda block: get_worker().plugins[name_of_work].write(block)
+    return write_by_plugin

@@ -20,10 +20,10 @@ NAME = "work"
 AXES = ("z", "y", "x")
 
 
-class WorkStore:
+class Scratch:
     """Stages of ids of one shape, (z, y, x), under one key; the store itself never exists.
 
-    folder: of the store that the work is for. An earlier try's blocks are kept under the same key.
+    folder: of the store that they are for. An earlier try's blocks are kept under the same key.
     """
 
     def __init__(self, folder: Path, key: str, shape: Sequence[int]):
@@ -42,7 +42,7 @@ class WorkStore:
     ) -> Checked:
         """Write one more stage, or what of it an earlier try has left; return it.
 
-        dtype: asked only if no earlier try has begun the stage. compute: gives the ids of a block.
+        dtype: called only if no earlier try has begun the stage. compute: gives the ids of a block.
         label: what the stage is, for people.
         """
         name = str(self._stages)
@@ -59,14 +59,14 @@ class WorkStore:
         return array
 
 
-def remove_work(folder: Path) -> None:
+def remove_scratch(folder: Path) -> None:
     """Remove what was left for later stages, if there is anything."""
-    work = folder / NAME
-    if Journal.holder(work) == NAME:
-        for stage in sorted(arrays_named(work)):
-            if (work / stage).exists():
-                shutil.rmtree(work / stage)
+    scratch = folder / NAME
+    if Journal.holder(scratch) == NAME:
+        for stage in sorted(arrays_named(scratch)):
+            if (scratch / stage).exists():
+                shutil.rmtree(scratch / stage)
         # Last, so that after a kill the folder is still known as one of ours.
-        (work / JOURNAL).unlink()
-    if work.is_dir() and not any(work.iterdir()):
-        work.rmdir()
+        (scratch / JOURNAL).unlink()
+    if scratch.is_dir() and not any(scratch.iterdir()):
+        scratch.rmdir()

@@ -105,7 +105,8 @@ class Store:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(z, y, x) in pixels."""
-        return self._open(0).shape[-3:]
+        z, y, x = self._open(0).shape[-3:]
+        return z, y, x
 
     @property
     def pixel_size_um(self) -> tuple[float, float, float]:

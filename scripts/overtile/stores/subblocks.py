@@ -1,18 +1,19 @@
-"""Compute a block of any size piece by piece: besides the block itself, memory does not grow."""
+"""Compute a block of any size by subblocks: besides the block itself, memory does not grow."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from overtile.geometry.spans import Block, plan_blocks, planes, read_clipped
 from overtile.stores import layout
 
 
-def pieces(block: Block, is_picture: bool) -> list[Block]:
-    """Cut a block into pieces as large as the smallest shard, in raster order.
+def subblocks(block: Block, is_picture: bool) -> list[Block]:
+    """Cut a block into subblocks as large as the smallest shard, in raster order.
 
-    is_picture: whether the array has one plane only. A shard is a whole number of pieces, so that
-    indices count the pieces of the whole array.
+    is_picture: whether the array has one plane only. A shard is a whole number of subblocks, so
+    that indices count the subblocks of the whole array.
     """
     size = layout.PICTURE_SHARD if is_picture else layout.VOLUME_SHARD
     return [
@@ -30,43 +31,44 @@ def whole(shape: Sequence[int]) -> Block:
     return Block((0,) * len(shape), (0,) * len(shape), tuple(shape))
 
 
-def inside(piece: Block, block: Block) -> tuple[slice, ...]:
-    """Where a piece lies in its block."""
+def inside(subblock: Block, block: Block) -> tuple[slice, ...]:
+    """Where a subblock lies in its block."""
     return tuple(
-        slice(a - s, b - s) for a, b, s in zip(piece.start, piece.stop, block.start, strict=True)
+        slice(a - s, b - s)
+        for a, b, s in zip(subblock.start, subblock.stop, block.start, strict=True)
     )
 
 
 def assemble(
-    block: Block, is_picture: bool, compute: Callable[[Block], np.ndarray], dtype: np.dtype
+    block: Block, is_picture: bool, compute: Callable[[Block], np.ndarray], dtype: DTypeLike
 ) -> np.ndarray:
-    """A block made of its pieces."""
+    """A block made of its subblocks."""
     result = np.empty(block.shape, dtype)
-    for piece in pieces(block, is_picture):
-        result[inside(piece, block)] = compute(piece)
+    for subblock in subblocks(block, is_picture):
+        result[inside(subblock, block)] = compute(subblock)
     return result
 
 
-def compute_in_pieces(
+def compute_by_subblock(
     array,
     block: Block,
     halo: Sequence[int],
     ndim: int,
     compute: Callable[[np.ndarray], np.ndarray],
-    dtype: np.dtype,
+    dtype: DTypeLike,
 ) -> np.ndarray:
     """A block (z, y, x) of what `compute` makes of an array and its surroundings.
 
     array: (z, y, x), read with a halo in pixels per axis that ends at the picture's border. ndim:
     2 gives `compute` planes (y, x), 3 volumes (z, y, x); it returns as many pixels, of which the
-    halo is cut away. Pieces are as large as the smallest shard.
+    halo is cut away. Subblocks are as large as the smallest shard.
     """
 
-    def compute_piece(piece: Block) -> np.ndarray:
-        part, inner = read_clipped(array, piece, halo)
-        made = np.empty(part.shape, dtype)
+    def compute_subblock(subblock: Block) -> np.ndarray:
+        part, inner = read_clipped(array, subblock, halo)
+        values = np.empty(part.shape, dtype)
         for plane in planes(part.shape, ndim):
-            made[plane] = compute(part[plane] if ndim == 3 else part[plane][0])
-        return made[inner]
+            values[plane] = compute(part[plane] if ndim == 3 else part[plane][0])
+        return values[inner]
 
-    return assemble(block, array.shape[0] == 1, compute_piece, dtype)
+    return assemble(block, array.shape[0] == 1, compute_subblock, dtype)

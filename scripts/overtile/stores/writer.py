@@ -4,14 +4,18 @@ import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from types import EllipsisType
 from typing import TYPE_CHECKING
 
 import numpy as np
 import zarr
+from numpy.typing import DTypeLike
+from zarr.codecs import ZstdCodec
+from zarr.storage import MemoryStore
 
 from overtile.errors import InputError
 from overtile.geometry.spans import Block, plan_blocks
-from overtile.progress import progress
+from overtile.progress import Advance, progress
 from overtile.stores.checked import Checked, open_array, shard_key
 from overtile.stores.digest import digest_file, digest_of_digests, digest_pixels
 from overtile.stores.files import is_leftover, refuse_links, say_if_full, write_json
@@ -25,6 +29,7 @@ from overtile.stores.store import store_path
 
 if TYPE_CHECKING:
     import distributed
+    from zarr.core.array_spec import ArrayConfigParams
 
 Compute = Callable[[Block], tuple[np.ndarray, dict]]
 
@@ -32,7 +37,7 @@ INSIDE = {"labels", "classes", "work"}
 """Stores that may lie inside another one and are left alone by it."""
 
 
-WRITE_ZEROS = {"write_empty_chunks": True}
+WRITE_ZEROS: "ArrayConfigParams" = {"write_empty_chunks": True}
 """Every shard of a finished store lies on disk, so that one that does not is lost."""
 
 
@@ -113,7 +118,7 @@ class StoreWriter:
         self,
         name: str,
         shape: Sequence[int],
-        dtype: np.dtype,
+        dtype: DTypeLike,
         axes: Sequence[str],
         shard_scale: int = 1,
     ) -> Checked:
@@ -130,12 +135,12 @@ class StoreWriter:
             chunks=(1,) * len(extra) + chunk,
             shards=extra + shard,
             dtype=dtype,
-            compressors=zarr.codecs.ZstdCodec(level=1, checksum=True),
+            compressors=ZstdCodec(level=1, checksum=True),
             dimension_names=list(axes),
             config=WRITE_ZEROS,
         )
         wanted: dict = {}
-        create(zarr.storage.MemoryStore(wanted))
+        create(MemoryStore(wanted))
         metadata = self.path / name / ROOT
         self._journal.add_array(name)
         if metadata.is_file() and metadata.read_bytes() == wanted[ROOT].to_bytes():
@@ -163,7 +168,7 @@ class StoreWriter:
 
     def blocks(self, name: str) -> list[Block]:
         """The (z, y, x) blocks of an array, one per shard."""
-        array = self._arrays[name]
+        array = self._checked[name]
         return plan_blocks(array.shape[-3:], array.shards[-3:])
 
     def fill(
@@ -185,7 +190,8 @@ class StoreWriter:
         """
         blocks = self.blocks(name)
         todo = self.missing(name)
-        write = partial(write_block, self._arrays[name], self._journal.refuse_others, compute)
+        folder, refuse_others = self.path / name, self._journal.refuse_others
+        write = partial(write_block, folder, self._arrays[name], refuse_others, compute)
         done = len(blocks) - len(todo)
         with progress(len(blocks), label=label, start=done) as advance:
 
@@ -212,7 +218,7 @@ class StoreWriter:
         with progress(finished, label="check what is finished") as advance:
             return [block for block in blocks if not self._is_done(name, block, advance)]
 
-    def _is_done(self, name: str, block: Block, advance: Callable[[], None]) -> bool:
+    def _is_done(self, name: str, block: Block, advance: Advance) -> bool:
         entry = _entry(name, block)
         record = self._journal.get(entry)
         if record is not None and entry not in self._is_sure:
@@ -227,7 +233,7 @@ class StoreWriter:
 
     def records(self, name: str) -> list[dict]:
         """The journal's records of all blocks of an array, in raster order."""
-        return [self._journal.get(_entry(name, block)) for block in self.blocks(name)]
+        return [self._journal.record(_entry(name, block)) for block in self.blocks(name)]
 
     def commit(self, ome: dict, **attributes: object) -> None:
         """Write the root: from now on the store exists.
@@ -248,18 +254,23 @@ def _entry(name: str, block: Block) -> str:
 
 
 def write_block(
-    array: zarr.Array, refuse_others: Callable[[], None], compute: Compute, block: Block
+    folder: Path,
+    array: zarr.Array,
+    refuse_others: Callable[[], None],
+    compute: Compute,
+    block: Block,
 ) -> dict:
     """Compute one block and write its shard; return the record that says it is done.
 
-    refuse_others: see `Journal.refuse_others`; called just before the shard is written.
+    folder: of the array. refuse_others: see `Journal.refuse_others`; called just before the shard
+    is written.
     """
     pixels, record = compute(block)
     pixels = np.ascontiguousarray(pixels, dtype=array.dtype)
     refuse_others()
-    folder = Path(array.store.root)
     # Zarr would read what lies there, which may be damaged, before it writes a block at a border.
     (folder / shard_key(array.ndim, block)).unlink(missing_ok=True)
     with say_if_full(folder.parent):
-        array[(..., *block.slices)] = pixels
+        place: tuple[slice | EllipsisType, ...] = (..., *block.slices)
+        array[place] = pixels
     return {"sha256": digest_pixels(pixels), **record}

@@ -100,8 +100,8 @@ def _refuse_special(event, depth: int) -> None:
         )
     if depth > DEEPEST:
         raise _Refused(f"is nested deeper than {DEEPEST} {_place(event)}")
-    tag = getattr(event, "tag", None)
-    if tag not in (None, "!", *(PLAIN if isinstance(event, yaml.ScalarEvent) else ())):
+    tag = getattr(event, "tag", None) or "!"
+    if tag not in ("!", *(PLAIN if isinstance(event, yaml.ScalarEvent) else ())):
         raise _Refused(f"has the tag {tag[:60]} {_place(event)}; allowed: plain values")
 
 

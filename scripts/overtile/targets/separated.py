@@ -8,7 +8,7 @@ from overtile.geometry.borders import separate
 from overtile.geometry.spans import Block
 from overtile.stores.labels import write_classes, write_objects
 from overtile.stores.store import Store
-from overtile.stores.subblocks import compute_in_pieces
+from overtile.stores.subblocks import compute_by_subblock
 
 
 def write_separated(
@@ -25,9 +25,13 @@ def write_separated(
     halo = (separate_px if ndim == 3 else 0, separate_px, separate_px)
 
     def read_classes(block: Block) -> np.ndarray:
-        kept = compute_in_pieces(
-            *(labels.array, block, halo, ndim),
-            *(lambda instances: separate(instances, separate_px) > 0, bool),
+        kept = compute_by_subblock(
+            labels.array,
+            block,
+            halo,
+            ndim,
+            lambda instances: separate(instances, separate_px) > 0,
+            bool,
         )
         found = classes.array[block.slices]
         found[(labels.array[block.slices] > 0) & ~kept] = 0

@@ -18,7 +18,7 @@ from overtile.geometry.components import IGNORE
 from overtile.geometry.spans import Block
 from overtile.stores.ngff import multiscale_attributes
 from overtile.stores.store import Store
-from overtile.stores.subblocks import compute_in_pieces
+from overtile.stores.subblocks import compute_by_subblock
 from overtile.stores.writer import StoreWriter
 
 AXES = ("z", "y", "x")
@@ -41,7 +41,7 @@ class Weighting:
     tolerance: float = TOLERANCE
 
     @property
-    def halo_px(self) -> tuple[int, int, int]:
+    def halo_px(self) -> tuple[int, ...]:
         """Pixels beyond a block, (z, y, x), in which cells matter to it."""
         halo = halo_px(border_reach(self.sigma, self.tolerance), self.spacing)
         return (0,) * (3 - len(halo)) + halo
@@ -86,7 +86,7 @@ def weigh_block(labels: Store, classes: Store, block: Block, weighting: Weightin
     Cells of different classes are neighbours like any others.
     """
     w = weighting
-    weights = compute_in_pieces(
+    weights = compute_by_subblock(
         labels.array,
         block,
         w.halo_px,

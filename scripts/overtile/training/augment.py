@@ -41,7 +41,7 @@ def linear_map(rng: np.random.Generator, ndim: int, augmentation: Augmentation) 
 
 def sample_coordinates(
     rng: np.random.Generator,
-    centre: Sequence[float],
+    centre: Sequence[float] | np.ndarray,
     shape: Sequence[int],
     spacing: Sequence[float],
     augmentation: Augmentation,

@@ -89,7 +89,8 @@ class _Digesting(io.RawIOBase):
     """
 
     def __init__(self, file):
-        self._file, self._sha, self.error = file, hashlib.sha256(), None
+        self._file, self._sha = file, hashlib.sha256()
+        self.error: OSError | None = None
 
     def writable(self) -> bool:
         """For torch."""
@@ -114,7 +115,8 @@ def _write(state: State, path: Path) -> str:
     """Write a state to a file; return the file's SHA-256."""
     with open(path, "wb") as file:
         digesting = _Digesting(file)
-        torch.save({**vars(state), "origin": vars(state.origin)}, digesting)
+        values = {**vars(state), "origin": vars(state.origin)}
+        torch.save(values, digesting)  # type: ignore[arg-type]  # torch needs only its `write`
         if digesting.error is not None:
             raise digesting.error
     return digesting.hexdigest()

@@ -90,9 +90,8 @@ def complete(folder: Path) -> None:
     Raises InputError, one line, if a file is lost or damaged for good.
     """
     state = read_checkpoint(folder)
-    is_whole = state is not None and state.is_whole
     done = folder / DONE
-    if is_whole:
+    if state is not None and state.is_whole:
         settle(folder, state.fold, state, ())
     elif not settle(folder, _fold_of(folder), state, {digest_file(done)}):
         raise InputError(

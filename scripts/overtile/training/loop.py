@@ -48,12 +48,13 @@ def train_fold(
     note_begin(folder, origin.key, state is None, origin.code)
     network, optimiser = begin(plan, fold, device)
     history: list[dict] = []
-    best: dict = {}
+    best: dict | None = None
     if state is None:
         forget_checkpoint(folder)
     else:
         network.load_state_dict(state.network)
-        optimiser.load_state_dict(state.optimiser)
+        if state.optimiser is not None:
+            optimiser.load_state_dict(state.optimiser)
         history, best = list(state.history), state.best
     first_step = len(history) * plan.steps_per_epoch
     batches = TileSampler(train, plan, fold).batches(first_step, plan.epochs * plan.steps_per_epoch)
@@ -70,11 +71,10 @@ def train_fold(
             if max(history, key=rank) is row:
                 best = {name: t.detach().cpu().clone() for name, t in network.state_dict().items()}
             rest = optimiser.state_dict() if epoch + 1 < plan.epochs else None
-            state = State(origin, fold, network.state_dict(), rest, best, history)
-            save_checkpoint(folder, state)
+            save_checkpoint(folder, State(origin, fold, network.state_dict(), rest, best, history))
             _add_seconds(folder, time.monotonic() - began, device)
             advance(f"loss {row['loss']:.4f}" + _dice_note(row))
-    write_results(folder, state)
+    write_results(folder, State(origin, fold, network.state_dict(), None, best, history))
 
 
 def begin(plan: Plan, fold: int, device: Device) -> tuple[UNet, torch.optim.Optimizer]:

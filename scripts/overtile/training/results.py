@@ -6,6 +6,7 @@ import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from overtile.errors import InputError
 from overtile.networks.weights import pack_weights
 from overtile.stores.files import replace_when_done
 from overtile.training.checkpoint import State
@@ -25,8 +26,16 @@ def rank(row: dict) -> tuple[float, float, int]:
 
 
 def write_results(folder: Path, state: State) -> None:
-    """Write all files of a finished fold; `fold.json` last."""
+    """Write all files of a finished fold; `fold.json` last.
+
+    Raises InputError, one line, for a state that does not know the best epoch.
+    """
     contents = _contents(folder, state)
+    if contents is None:
+        raise InputError(
+            f"{folder}: its checkpoint does not hold the best network; delete this folder and run "
+            "scripts/train.py again"
+        )
     for name, content in contents.items():
         _write(folder / name, content)
     _write(folder / DONE, next(_done(state.fold, contents)))
@@ -40,7 +49,7 @@ def settle(folder: Path, fold: int, state: State | None, known: Collection[str])
     Returns False, with nothing written, if the files are damaged and the state has no copy.
     """
     contents = _contents(folder, state)
-    if None in contents.values():
+    if contents is None:
         return False
     for done in _done(fold, contents):
         if (state is not None and state.is_whole) or _sha256(done) in known:
@@ -59,15 +68,24 @@ def _say_again(path: Path) -> None:
     print(f"{path}: was lost or damaged; written again", file=sys.stderr, flush=True)
 
 
-def _contents(folder: Path, state: State | None) -> dict[str, bytes | None]:
-    """Each file but `fold.json`: as the state says; where it does not, as it lies there."""
-    contents = dict.fromkeys((BEST, LAST, HISTORY))
+def _contents(folder: Path, state: State | None) -> dict[str, bytes] | None:
+    """Each file but `fold.json`: as the state says; where it does not, as it lies there.
+
+    None if one is neither in the state nor there.
+    """
+    contents: dict[str, bytes] = {}
     if state is not None:
         contents[LAST] = pack_weights(state.network)
         contents[HISTORY] = _as_table(state.history)
         if state.best is not None:
             contents[BEST] = pack_weights(state.best)
-    return {n: _read(folder / n) if c is None else c for n, c in contents.items()}
+    for name in (BEST, LAST, HISTORY):
+        if name not in contents:
+            content = _read(folder / name)
+            if content is None:
+                return None
+            contents[name] = content
+    return contents
 
 
 def _done(fold: int, contents: dict[str, bytes]) -> Iterator[bytes]:

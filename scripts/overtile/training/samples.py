@@ -200,7 +200,8 @@ def validation_tiles(slides: Sequence[Slide], plan: Plan) -> Iterator[Tile]:
     every = [(slide, corner) for slide in slides for corner in _corners(slide.image.shape, output)]
     count = min(plan.validation_tiles, len(every))
     for number in np.unique(np.linspace(0, len(every) - 1, count).astype(int)):
-        yield stack([_validation_tile(*every[number], plan)])
+        slide, corner = every[number]
+        yield stack([_validation_tile(slide, corner, plan)])
 
 
 def _validation_tile(slide: Slide, corner: tuple[int, int, int], plan: Plan) -> Tile:
@@ -221,4 +222,5 @@ def _validation_tile(slide: Slide, corner: tuple[int, int, int], plan: Plan) -> 
 def _corners(shape: tuple[int, int, int], output: tuple[int, ...]) -> list[tuple[int, int, int]]:
     """Corners (z, y, x) of the tiles that cover a slide."""
     steps = (1, *output) if len(output) == 2 else output
-    return list(product(*(range(0, n, s) for n, s in zip(shape, steps, strict=True))))
+    axes = [range(0, n, s) for n, s in zip(shape, steps, strict=True)]
+    return [(z, y, x) for z, y, x in product(*axes)]

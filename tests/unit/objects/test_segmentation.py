@@ -397,7 +397,7 @@ def test_another_key_leaves_nothing_of_the_stages_of_a_killed_job(tmp_path, monk
 
 
 def test_the_plain_way_takes_no_stages_and_reads_pixels_twice(tmp_path, monkeypatch):
-    stages = count_calls(monkeypatch, scratch, "WorkStore")
+    stages = count_calls(monkeypatch, scratch, "Scratch")
     labelled = count_calls(monkeypatch, label_stores, "label_block")
     segmented(wide_picture(), tmp_path, Segmenting(threshold=0.4))
     assert stages == []

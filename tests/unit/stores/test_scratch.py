@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from overtile.stores import layout
-from overtile.stores.scratch import NAME, WorkStore, remove_work
+from overtile.stores.scratch import NAME, Scratch, remove_scratch
 
 
 class KilledError(Exception):
@@ -25,13 +25,13 @@ def folder(tmp_path, monkeypatch):
 
 def begin(folder, key):
     """Write two stages."""
-    work = WorkStore(folder, key, (1, 8, 8))
+    scratch = Scratch(folder, key, (1, 8, 8))
     for stage in ("first", "second"):
-        work.add(lambda: np.uint8, lambda block: np.ones(block.shape, np.uint8), label=stage)
+        scratch.add(lambda: np.uint8, lambda block: np.ones(block.shape, np.uint8), label=stage)
 
 
 def remove_and_die(folder, monkeypatch, deletions):
-    """Remove work, and die when so many files and folders are gone; say whether it did."""
+    """Remove scratch, and die when so many files and folders are gone; say whether it did."""
     left = [deletions] * deletions
 
     def counted(remove):
@@ -47,7 +47,7 @@ def remove_and_die(folder, monkeypatch, deletions):
         for name in ("unlink", "rmdir"):
             patch.setattr(os, name, counted(getattr(os, name)))
         try:
-            remove_work(folder)
+            remove_scratch(folder)
         except KilledError:
             return True
     return False
@@ -61,7 +61,7 @@ def test_a_kill_amid_the_removal_of_work_leaves_nothing_for_good(
     while remove_and_die(folder, monkeypatch, kills):
         if is_begun_again:
             begin(folder, f"key {kills}")
-        remove_work(folder)
+        remove_scratch(folder)
         assert [path.name for path in folder.iterdir()] == ["classes"]
         begin(folder, "k")
         kills += 1
@@ -73,7 +73,7 @@ def test_a_numbered_folder_of_somebody_in_the_work_is_left_alone(folder):
     mine = folder / NAME / "2023" / "thesis.txt"
     mine.parent.mkdir()
     mine.write_text("precious")
-    remove_work(folder)
+    remove_scratch(folder)
     assert mine.read_text() == "precious"
     assert [path.name for path in (folder / NAME).iterdir()] == ["2023"]
 
@@ -82,5 +82,5 @@ def test_the_work_folder_of_somebody_is_left_alone(tmp_path):
     mine = tmp_path / NAME / "thesis.txt"
     mine.parent.mkdir()
     mine.write_text("precious")
-    remove_work(tmp_path)
+    remove_scratch(tmp_path)
     assert mine.read_text() == "precious"

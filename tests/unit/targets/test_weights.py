@@ -13,7 +13,7 @@ from overtile.geometry.spans import Block, plan_blocks
 from overtile.ingest.references import write_reference
 from overtile.readers.raw import RawImage
 from overtile.stores.store import ROOT, Store
-from overtile.stores.subblocks import compute_in_pieces
+from overtile.stores.subblocks import compute_by_subblock
 from overtile.targets import weights
 from overtile.targets.weights import Weighting, choose_weighting, write_weights
 from tests.unit import naive
@@ -281,7 +281,7 @@ def test_pieces_of_a_large_block_stay_small_and_fit_together(monkeypatch, ndim, 
         return part * 2
 
     for block in plan_blocks(shape, (4, 19, 20)):
-        found = compute_in_pieces(pixels, block, halo, ndim, compute, np.int64)
+        found = compute_by_subblock(pixels, block, halo, ndim, compute, np.int64)
         np.testing.assert_array_equal(found, 2 * pixels[block.slices])
     assert {len(part) for part in seen} == {ndim}
     assert max(part[0] for part in seen) <= largest
@@ -296,7 +296,7 @@ def test_a_piece_is_read_with_its_halo_up_to_the_pictures_border(monkeypatch):
         seen.append(part[0].tolist())
         return part
 
-    compute_in_pieces(pixels, Block((0, 0, 0), (0, 0, 4), (1, 1, 12)), (0, 0, 3), 2, compute, int)
+    compute_by_subblock(pixels, Block((0, 0, 0), (0, 0, 4), (1, 1, 12)), (0, 0, 3), 2, compute, int)
     assert seen == [list(range(1, 11)), list(range(5, 12))]
 
 

@@ -1,4 +1,4 @@
-"""Each kind of fault in environments, rules and Containerfile is found, and told in one line."""
+"""Environments and Containerfile that are stale are found, and faults of rules that use them."""
 
 import asyncio
 import json
@@ -6,24 +6,27 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from lint_environments import lint_environments, packages_of, read_environment, rules  # noqa: E402
-from solve_environments import builds, machines  # noqa: E402
+from solve_environments import builds, machines, read_environment, version  # noqa: E402
 
-PARTS = (*("envs", "workflow", "scripts", "config"), *("Makefile", "pyproject.toml"))
-CONTAINER = ("Containerfile", "Snakefile", "LICENSE", "README.md")
+from environments import PYTHON, imported, lint_environments, locked_versions, rules  # noqa: E402
+
+PARTS = ("envs", "workflow", "scripts", "Containerfile", "pyproject.toml")
 
 
 @pytest.fixture
 def project(tmp_path) -> Path:
     """What is checked, by links, so that what nobody changes is parsed once."""
-    for part in (*PARTS, *CONTAINER):
+    for part in PARTS:
         (tmp_path / part).symlink_to(ROOT / part)
     return tmp_path
 
@@ -46,81 +49,37 @@ def test_the_project_has_no_fault():
     assert lint_environments(ROOT) == []
 
 
+CHOOSER = "workflow/lib/overtile_workflow/environments.py"
+NETWORK = 'network_environment(config["device"])'
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "fault"),
     [
-        ("envs/cpu.yaml", "- conda-forge", "- defaults", "cpu.yaml: channels must be conda-forge"),
-        ("envs/cpu.yaml", "  - nodefaults\n", "", "cpu.yaml: channels must be conda-forge"),
-        ("envs/cpu.yaml", "numpy==2.4.6", "numpy", "cpu.yaml: numpy has no version"),
-        ("envs/cpu.yaml", "numpy==2.4.6", "numpy>=2.4", "cpu.yaml: numpy has >=2.4; pin it"),
-        ("envs/cpu.yaml", "numpy==2.4.6", "numpy=2.4.6", "cpu.yaml: numpy has 2.4.6.*; pin it"),
-        ("envs/cpu.yaml", "numpy==2.4.6", "numpy==2.4.*", "cpu.yaml: numpy has 2.4.*; pin it"),
-        ("envs/cpu.yaml", "numpy==2", "defaults::numpy==2", "cpu.yaml: numpy names a channel"),
-        ("envs/cpu.yaml", "- numpy==2.4.6", "- pip: [numpy]", "is not a dependency"),
-        ("envs/cpu.yaml", "numpy==2.4.6", "n&mpy==2.4.6", "'n&mpy==2.4.6' is not a dependency"),
-        ("envs/cpu.yaml", "numpy==2.4.6", "numpy==2.4.6==2", "numpy has =2 as build; mend it"),
-        (
-            "envs/cpu.yaml",
-            "- zarr",
-            "- numpy==2.4.6\n  - zarr",
-            "cpu.yaml: numpy stands there twice",
-        ),
-        ("envs/gpu.yaml", "numpy==2.4.6", "numpy==2.4.5", "numpy 2.4.5, but 2.4.6 in cpu.yaml"),
-        ("envs/gpu.yaml", "numpy==2.4.6", "numpy==2.4.5", "numpy 2.4.5, but 2.4.6 in the pip lock"),
-        ("envs/requirements.txt", "\nzarr==", "\nzarr==9", "in the pip lock"),
-        ("envs/requirements.txt", "\ndask==", "\ndask==9", "dask-core 2026.8.0, but 9"),
-        ("envs/requirements.txt", "\nmatplotlib==", "\nmatplotlib==9", "matplotlib-base"),
-        ("envs/requirements.txt", "\ntqdm==", "\nnot-tqdm==", "tqdm is not in requirements.txt"),
-        ("Makefile", "torch==2.13.0", "torch==2.14.0", "pytorch 2.13.0, but 2.14.0"),
-        ("Makefile", "torch==2.13.0", "torch==2.14.0", "ARG TORCH is not the Makefile's"),
-        ("envs/cpu.yaml", "python==3.12", "python==3.14", "cpu.yaml: python is not >=3.11,<3.14"),
-        ("envs/gpu.yaml", "=cuda129*", "=cuda126*", "pytorch has build cuda126*; write cuda129*"),
-        ("envs/gpu.yaml", "pytorch=2.13.0=cuda129*", "pytorch==2.13.0", "pytorch has build any"),
-        ("envs/gpu.yaml", "=cuda129*", "=cpu_*", "pytorch has build cpu_*; write cuda129*"),
-        ("envs/gpu.yaml", "cuda-version==12.9", "cuda-version==13.0", "write cuda130*"),
-        ("envs/cpu.yaml", "=cpu_*", "=cuda129*", "pytorch has build cuda129*; write cpu_*"),
-        ("envs/cpu.yaml", "  - tifffile==", "  - edt==3.1.2\n#", "cpu.yaml: lacks tifffile, which"),
-        ("envs/gpu.yaml", "  - pytorch=2.13.0=cuda129*\n", "", "cuda-version without pytorch"),
-        ("workflow/rules/weigh.smk", "envs/cpu.yaml", "envs/cpus.yaml", "cpus.yaml does not exist"),
+        ("envs/cpu.yaml", "numpy==2.4.6", "numpy==2.4.5", "envs/cpu.yaml: is stale"),
+        ("envs/requirements.txt", "\nzarr==", "\nzarr==9", "envs/gpu.yaml: is stale"),
+        ("pyproject.toml", "torch==2.13.0", "torch==2.14.0", "envs/gpu.yaml: is stale"),
+        ("pyproject.toml", "torch==2.13.0", "torch==2.14.0", "Containerfile: is stale"),
+        ("Containerfile", "ARG PYTHON=3.12.12", "ARG PYTHON=3.11", "Containerfile: is stale"),
+        ("workflow/rules/weigh.smk", "envs/cpu.yaml", "envs/cpus.yaml", "cpus.yaml is not written"),
         ("workflow/rules/weigh.smk", "    conda:\n", "    # ", "weigh_borders: names no conda"),
+        (CHOOSER, 'device == "cpu"', 'device != "cuda"', "envs/cpu.yaml: is stale"),
+        (CHOOSER, "envs/gpu.yaml", "envs/cpu.yaml", "envs/gpu.yaml: is stale"),
         (
-            "workflow/lib/overtile_workflow/environments.py",
-            "envs/gpu.yaml",
-            "envs/cpu.yaml",
-            "no rule uses it",
+            "scripts/weigh.py",
+            "def run(args):",
+            "def run(args):\n    import edt",
+            "lacks edt",
         ),
-        ("scripts/weigh.py", "def run(args):", "def run(args):\n    import edt", "lacks edt"),
-        ("scripts/overtile/stores/root.py", "import json", "import edt, json", "gpu.yaml: lacks"),
+        ("scripts/overtile/stores/root.py", "import json", "import numba, json", "gpu.yaml: is"),
+        ("scripts/overtile/reporting/page.py", "from jinja2", "from scipy", "cpu.yaml: is stale"),
         (
-            "scripts/overtile/reporting/page.py",
-            "from jinja2",
-            "from edt",
-            "jinja2 is imported by no",
+            "workflow/rules/train.smk",
+            NETWORK,
+            '"../../envs/cpu.yaml"',
+            "train_fold: asks",
         ),
-        (
-            *("envs/gpu.yaml", "=cuda129*\n  - cuda-version==12.9", "=cpu_*"),
-            "gpu.yaml: is chosen for device cuda, and has no cuda-version",
-        ),
-        (
-            *(
-                "workflow/lib/overtile_workflow/environments.py",
-                'device == "cpu"',
-                'device != "cuda"',
-            ),
-            "cpu.yaml: is chosen for device auto, and has no cuda-version",
-        ),
-        (
-            *("workflow/rules/train.smk", 'network_environment(config["device"])'),
-            *('"../../envs/cpu.yaml"', "rule train_fold: asks for a GPU, and not for network_env"),
-        ),
-        (
-            *("workflow/rules/predict.smk", 'network_environment(config["device"])'),
-            *('"../../envs/gpu.yaml"', "rule predict_probabilities: asks for a GPU, and not for"),
-        ),
-        ("Containerfile", "ARG PYTHON=3.12.12", "ARG PYTHON=3.11", "ARG PYTHON is not that of"),
-        ("Containerfile", "-r envs/requirements.txt", "numpy", "does not install envs/req"),
-        ("Containerfile", "ARG PIP_EXTRA_INDEX_URL", "ARG X=https://index.example/", "names https"),
-        ("Containerfile", "COPY scripts", "COPY script", "copies script, which is not there"),
+        ("workflow/rules/predict.smk", NETWORK, '"../../envs/gpu.yaml"', "asks for a GPU, and not"),
     ],
 )
 def test_a_fault_is_found(project, file, old, new, fault):
@@ -128,6 +87,29 @@ def test_a_fault_is_found(project, file, old, new, fault):
     faults = lint_environments(project)
     assert any(fault in line for line in faults), faults
     assert all("\n" not in line for line in faults)
+
+
+def test_a_file_that_no_rule_uses_is_found(project):
+    change(project, "envs/cpu.yaml", "numpy", "numpy")
+    (project / "envs" / "old.yaml").write_text("")
+    assert lint_environments(project) == ["envs/old.yaml: no rule uses it"]
+
+
+def test_versions_are_pinned_and_torch_has_its_build():
+    locked = locked_versions(ROOT)
+    for name, build, more in (("cpu", "cpu_*", []), ("gpu", "cuda129*", ["cuda-version==12.9"])):
+        environment = yaml.safe_load((ROOT / "envs" / f"{name}.yaml").read_text())
+        assert environment["channels"] == ["conda-forge", "nodefaults"]
+        first, *packages, torch = environment["dependencies"][: -len(more) or None]
+        assert [first, torch] == [f"python=={PYTHON}", f"pytorch={locked['torch']}={build}"]
+        assert environment["dependencies"][len(packages) + 2 :] == more
+        assert all(re.fullmatch(r"[a-z0-9-]+==\d[\d.]*", text) for text in packages)
+        assert {f"zarr=={locked['zarr']}", f"dask-core=={locked['dask']}"} <= set(packages)
+
+
+def test_their_python_is_one_that_the_project_allows():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert PYTHON in SpecifierSet(project["requires-python"])
 
 
 def test_every_rule_is_seen_with_its_environments_for_each_device():
@@ -143,10 +125,9 @@ def test_every_rule_is_seen_with_its_environments_for_each_device():
 
 
 def test_what_a_script_imports_through_the_library_counts():
-    assert {"pytorch", "zarr", "dask-core", "safetensors", "distributed"} <= packages_of(
-        ROOT / "scripts" / "predict.py"
-    )
-    assert "pytorch" not in packages_of(ROOT / "scripts" / "segment.py")
+    scripts = {rule.script: imported(ROOT, rule) for rule in rules(ROOT)}
+    assert {"torch", "zarr", "dask", "safetensors", "distributed"} <= scripts["predict.py"]
+    assert "torch" not in scripts["segment.py"]
 
 
 @pytest.fixture
@@ -156,9 +137,9 @@ def channel(tmp_path):
     def make(*torch_builds: str, cuda: str = ">=12") -> str:
         packages = {}
         for path in (ROOT / "envs").glob("*.yaml"):
-            environment = read_environment(path)
-            for name in set(environment.packages) - {"pytorch"}:
-                packages |= package(name, environment.version(name), "0")
+            for name, spec in read_environment(path).items():
+                if name != "pytorch":
+                    packages |= package(name, version(spec), "0")
         for build in torch_builds:
             depends = [f"__cuda {cuda}"] if build.startswith("cuda") else []
             packages |= package("pytorch", "2.13.0", build, *depends)
@@ -227,4 +208,11 @@ def test_the_container_copies_all_that_a_workflow_needs():
     lines = (ROOT / "Containerfile").read_text().splitlines()
     copied = {word for line in lines if line.startswith("COPY") for word in line.split()[1:-1]}
     assert {path.split("/")[0] for path in copied} == let_through
+    assert all((ROOT / path).exists() for path in copied)
     assert {"Snakefile", "config", "envs", "scripts", "workflow"} <= let_through
+
+
+def test_the_container_installs_the_lock_from_no_index_of_its_own():
+    text = (ROOT / "Containerfile").read_text()
+    assert re.search(r"pip install .*-r envs/requirements\.txt", text)
+    assert not re.search(r"\w+://", text)
