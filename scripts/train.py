@@ -52,7 +52,7 @@ def run(args):
     from overtile.planning.reading import read_plan
     from overtile.progress import progress
     from overtile.stores.digest import digest_file
-    from overtile.stores.run_log import note_begin
+    from overtile.stores.run_log import log_start
     from overtile.training.checkpoint import Origin, read_checkpoint
     from overtile.training.finished import find_finished, keys_of
     from overtile.training.loop import train_fold
@@ -73,7 +73,7 @@ def run(args):
     origin = find_finished(args.model, args.fold, plan.epochs, state, keys, only)
     is_done = origin is not None
     if is_done:
-        note_begin(args.model, origin.key, is_fresh=False, code=code)
+        log_start(args.model, origin.key, is_fresh=False, code=code)
         label = f"train fold {args.fold}"
         with progress(plan.epochs, label=label, unit="epoch", start=plan.epochs):
             pass  # it says that all is done

@@ -34,7 +34,7 @@ def run(args):
     from pathlib import Path
 
     from overtile.errors import InputError
-    from overtile.stores.folder_lock import StillRunning, alone, processes_in
+    from overtile.stores.folder_lock import StillRunning, hold_folder, processes_in
 
     folder = args.directory.resolve()
     if not folder.is_dir():
@@ -42,7 +42,7 @@ def run(args):
     workflow = args.snakefile or Path(__file__).resolve().parents[1] / "Snakefile"
     snakemake = [sys.executable, "-m", "snakemake", *args.snakemake]
     snakemake += ["--snakefile", str(workflow), "--directory", str(folder)]
-    with alone(folder / LOCK) as held:
+    with hold_folder(folder / LOCK) as held:
         for process in processes_in(folder, "snakemake"):
             raise StillRunning(
                 f"{folder}: a run that was started by hand is still going on, process {process}; "

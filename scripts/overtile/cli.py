@@ -10,7 +10,7 @@ from pathlib import Path
 
 from overtile import outputs
 from overtile.errors import InputError
-from overtile.stores.run_log import Work, at_work
+from overtile.stores.run_log import StepRun, running_step
 from overtile.system_errors import describe
 
 EXIT_BAD_INPUT = 1
@@ -39,10 +39,10 @@ def execute(
     try:
         outputs.refuse_overwriting(parser, args, given)
         folder = _folder(getattr(args, into)) if into else None
-        work = Work(folder, partial(_describe, run, given, _now()))
-        with at_work(work):
+        step_run = StepRun(folder, partial(_describe, run, given, _now()))
+        with running_step(step_run):
             facts = run(args)
-        _note_end(work, facts or {}, args.record)
+        _log_end(step_run, facts or {}, args.record)
     except InputError as error:
         print(f"{parser.prog}: {one_line(error)}", file=sys.stderr)
         return getattr(error, "exit_code", EXIT_BAD_INPUT)
@@ -79,16 +79,16 @@ def _describe(run: Callable, arguments: Sequence[str], started: str) -> dict:
     return describe_run(Path(run.__code__.co_filename), arguments, started)
 
 
-def _note_end(work: Work, facts: dict, record: Path | None) -> None:
+def _log_end(step_run: StepRun, facts: dict, record: Path | None) -> None:
     """Leave the record of a run that went well."""
-    if work.folder is None and record is None:
+    if step_run.folder is None and record is None:
         return
-    from overtile.provenance import note_end
+    from overtile.provenance import log_end
     from overtile.stores.files import write_json
 
-    run = {**(work.begun or work.describe()), "ended": _now(), **facts}
-    if work.folder is not None:
-        note_end(work.folder, run)
+    run = {**(step_run.begun or step_run.describe()), "ended": _now(), **facts}
+    if step_run.folder is not None:
+        log_end(step_run.folder, run)
     if record is not None:
         write_json(record, run)
 

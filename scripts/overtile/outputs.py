@@ -12,7 +12,7 @@ from pathlib import Path
 
 from overtile.errors import InputError
 from overtile.stores.journal import NAME
-from overtile.stores.run_log import EFFORT
+from overtile.stores.run_log import RUN_LOG
 
 ROOT = "zarr.json"
 
@@ -34,7 +34,7 @@ class Output:
         return Path(text)
 
 
-STORE = Output(parts=(ROOT, NAME, EFFORT, "[0-9]*", "classes", "work"))
+STORE = Output(parts=(ROOT, NAME, RUN_LOG, "[0-9]*", "classes", "work"))
 """A store's folder, or its root file; other stores may lie inside under other names."""
 
 FOLD = Output(parts=("*.json", "*.tsv", "*.pt", "*.safetensors"))

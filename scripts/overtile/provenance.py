@@ -14,7 +14,7 @@ from pathlib import Path
 
 from overtile.code_digest import code_digest
 from overtile.stores.digest import digest_file
-from overtile.stores.run_log import DESCRIBED, add_effort, read_effort
+from overtile.stores.run_log import DESCRIBED, add_to_run_log, read_run_log
 
 PACKAGES = (
     *("torch", "numpy", "scipy", "numba", "scikit-image", "zarr", "numcodecs", "dask"),
@@ -57,7 +57,7 @@ def _shown(script: Path) -> str:
     return str(called if called.name == script.name else script)
 
 
-def note_end(folder: Path, run: dict) -> None:
+def log_end(folder: Path, run: dict) -> None:
     """Bind a run that went well, and those whose work it took up, to what now lies in a folder.
 
     Runs before it have the same key, or else it had begun anew and forgotten them. Those that were
@@ -66,15 +66,17 @@ def note_end(folder: Path, run: dict) -> None:
     content = content_digest(folder)
     if content is None:
         return
-    known = [old for old in read_effort(folder).get("runs", []) if old.get("key") == run.get("key")]
+    known = [
+        old for old in read_run_log(folder).get("runs", []) if old.get("key") == run.get("key")
+    ]
     before = [old for old in known if not old.items() <= run.items()]
-    add_effort(folder, runs=[{**one, "content": content} for one in (*before, run)])
+    add_to_run_log(folder, runs=[{**one, "content": content} for one in (*before, run)])
 
 
 def read_runs(folder: Path) -> list[dict]:
     """The runs that made what lies in a folder, oldest first; empty if that is not known."""
     content = content_digest(folder)
-    runs = read_effort(folder).get("runs", []) if content else []
+    runs = read_run_log(folder).get("runs", []) if content else []
     return [run for run in runs if run.get("content") == content and set(DESCRIBED) <= set(run)]
 
 

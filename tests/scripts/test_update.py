@@ -229,7 +229,7 @@ def test_after_a_kill_a_snakemake_whose_folder_is_hidden_is_for_a_person_to_look
 def test_a_full_disk_does_not_make_a_killed_run_seem_done(tmp_path, monkeypatch):
     path = tmp_path / "lock"
     path.write_text("killed\n")
-    with folder_lock.alone(path) as held:
+    with folder_lock.hold_folder(path) as held:
         monkeypatch.setattr(folder_lock.json, "dumps", lambda who: "x" * 2**20)
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1, limits[1]))
@@ -239,11 +239,11 @@ def test_a_full_disk_does_not_make_a_killed_run_seem_done(tmp_path, monkeypatch)
                 held.run(["true"])
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    with folder_lock.alone(path) as held:
+    with folder_lock.hold_folder(path) as held:
         assert held.was_killed
         assert held.run(["true"]) == 0
         held.done()
-    with folder_lock.alone(path) as held:
+    with folder_lock.hold_folder(path) as held:
         assert not held.was_killed
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from overtile.errors import InputError
-from overtile.networks.gpu_policy import look, resolve
+from overtile.networks.gpu_policy import gpu_status, resolve
 from overtile.networks.gpus import claim, gpu_names
 
 WORKER = "OVERTILE_WORKER"
@@ -62,7 +62,7 @@ def choose_device(device: str, precision: str, threads: int, processes: int = 1)
     not seen, and for "auto" if networks run elsewhere: who starts them may be on a login node.
     """
     if processes:
-        device = resolve(device, look())
+        device = resolve(device, gpu_status())
     elif device == "auto":
         raise InputError(
             "--device: is auto, which looks at this machine, but the networks are to run on "
@@ -84,7 +84,7 @@ def _this_process() -> str:
 
 def _claim_here() -> tuple[int, ...]:
     """Claim a GPU for this worker, on whose machine nobody has looked yet."""
-    resolve("cuda", look())
+    resolve("cuda", gpu_status())
     return claim(gpu_names())
 
 

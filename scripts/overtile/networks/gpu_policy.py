@@ -15,7 +15,7 @@ MEND = (
 
 
 @dataclass(frozen=True)
-class Sight:
+class GpuStatus:
     """What torch, the machine and SLURM say of GPUs.
 
     build: torch's version, and its CUDA version, None for a build without. gpus: how many torch
@@ -51,12 +51,12 @@ class Sight:
         return self.is_given or self.is_named or (self.has_gpu and not self.is_hidden)
 
 
-def look() -> Sight:
+def gpu_status() -> GpuStatus:
     """What this process sees."""
     import torch
 
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    return Sight(
+    return GpuStatus(
         torch=torch.__version__,
         cuda=torch.version.cuda or torch.version.hip,
         gpus=gpus,
@@ -66,7 +66,7 @@ def look() -> Sight:
     )
 
 
-def resolve(asked: str, sight: Sight) -> str:
+def resolve(asked: str, status: GpuStatus) -> str:
     """Where to run, "cuda" or "cpu", when asked for "auto", "cuda" or "cpu".
 
     Raises InputError where a GPU was asked for and is not seen, and for "auto" where there is one
@@ -76,40 +76,40 @@ def resolve(asked: str, sight: Sight) -> str:
     """
     if asked == "cpu":
         return "cpu"
-    if sight.gpus:
+    if status.gpus:
         return "cuda"
-    if asked == "auto" and not sight.is_expected:
+    if asked == "auto" and not status.is_expected:
         return "cpu"
-    raise InputError(f"--device: {_reason_for_gpu(asked, sight)}, but {_reason_for_none(sight)}")
+    raise InputError(f"--device: {_reason_for_gpu(asked, status)}, but {_reason_for_none(status)}")
 
 
-def _reason_for_gpu(asked: str, sight: Sight) -> str:
+def _reason_for_gpu(asked: str, status: GpuStatus) -> str:
     if asked == "cuda":
         return "cuda was asked for"
-    if sight.is_given:
+    if status.is_given:
         return "SLURM gave this job a GPU"
-    if sight.has_gpu:
+    if status.has_gpu:
         return "this machine has an NVIDIA GPU"
-    return f"CUDA_VISIBLE_DEVICES={sight.visible!r} names a GPU"
+    return f"CUDA_VISIBLE_DEVICES={status.visible!r} names a GPU"
 
 
-def _reason_for_none(sight: Sight) -> str:
-    if sight.cuda is None:
+def _reason_for_none(status: GpuStatus) -> str:
+    if status.cuda is None:
         return (
-            f"torch {sight.torch} is a build without CUDA, as comes about when the environment is "
+            f"torch {status.torch} is a build without CUDA, as comes about when the environment is "
             f"made on a login node; {MEND}"
         )
-    seen = f"torch {sight.torch} (CUDA {sight.cuda}) sees none"
-    if sight.is_hidden:
-        return f"CUDA_VISIBLE_DEVICES={sight.visible!r} hides all; unset it, or ask for cpu"
-    if sight.visible is not None and not sight.is_named:
+    seen = f"torch {status.torch} (CUDA {status.cuda}) sees none"
+    if status.is_hidden:
+        return f"CUDA_VISIBLE_DEVICES={status.visible!r} hides all; unset it, or ask for cpu"
+    if status.visible is not None and not status.is_named:
         return (
-            f"CUDA_VISIBLE_DEVICES={sight.visible!r} names none, as where a SLURM job asked for "
+            f"CUDA_VISIBLE_DEVICES={status.visible!r} names none, as where a SLURM job asked for "
             "none; ask SLURM for one (--gpus=1), or name one (0), or ask for cpu"
         )
-    if sight.visible is not None:
-        return f"{seen} with CUDA_VISIBLE_DEVICES={sight.visible!r}; mend it, or ask for cpu"
-    if sight.has_gpu:
+    if status.visible is not None:
+        return f"{seen} with CUDA_VISIBLE_DEVICES={status.visible!r}; mend it, or ask for cpu"
+    if status.has_gpu:
         return f"{seen}; the driver may be too old for this CUDA (nvidia-smi), or ask for cpu"
     return f"{seen} on this machine; run it where nvidia-smi lists one, or ask for cpu"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from overtile.errors import InputError
 from overtile.planning.plan import Plan, Weights
 from overtile.planning.reading import read_plan
-from overtile.reporting.trained import Effort, read_training, training_facts
+from overtile.reporting.trained import TrainingCost, read_training, training_facts
 from overtile.stores.digest import digest_file
 from overtile.stores.files import read_json
 from overtile.stores.yaml_files import read_yaml
@@ -29,7 +29,7 @@ class Fold:
     number: int
     history: History
     best_epoch: int | None
-    effort: Effort
+    cost: TrainingCost
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def read_model(folder: Path, code_today: Callable[[str], str]) -> Model:
     found = (_read_fold(number, path, packaged) for number, path in paths if path.is_dir())
     folds = tuple(fold for fold in found if fold)
     if folds:
-        trained = training_facts([fold.effort for fold in folds], code_today(plan.loss))
+        trained = training_facts([fold.cost for fold in folds], code_today(plan.loss))
     elif packaged:
         trained = [("Trained", "elsewhere; this archive took the finished model over")]
     else:

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from overtile.stores.digest import digest_file
-from overtile.stores.run_log import read_effort
+from overtile.stores.run_log import read_run_log
 
 NOT_RECORDED = "not recorded"
 Facts = list[tuple[str, str]]
@@ -22,7 +22,7 @@ class TrainingRun:
 
 
 @dataclass(frozen=True)
-class Effort:
+class TrainingCost:
     """What it took to train a fold, as far as it is known. place: device and what it ran with."""
 
     runs: tuple[TrainingRun, ...] = ()
@@ -30,29 +30,29 @@ class Effort:
     place: str | None = None
 
 
-def read_training(folder: Path) -> Effort:
+def read_training(folder: Path) -> TrainingCost:
     """What is recorded of a fold; what is missing or damaged there is not known.
 
     Times and machines are no results: nothing is refused for them.
     """
-    effort = read_effort(folder)
-    if not isinstance(effort, dict):
-        return Effort()
+    log = read_run_log(folder)
+    if not isinstance(log, dict):
+        return TrainingCost()
     done = folder / "fold.json"
     content = digest_file(done) if done.is_file() else None
-    entries = effort.get("runs")
+    entries = log.get("runs")
     runs = [
         _run(entry)
         for entry in (entries if isinstance(entries, list) else [])
         if isinstance(entry, dict) and content and entry.get("content") == content
         if entry.get("trained") is not False  # that one only found it done
     ]
-    seconds = effort.get("seconds")
+    seconds = log.get("seconds")
     is_known = isinstance(seconds, int | float) and 0 <= seconds < float("inf")
-    return Effort(
+    return TrainingCost(
         tuple(run for run in runs if run is not None),
         float(seconds) if is_known else None,
-        _place(effort),
+        _place(log),
     )
 
 
@@ -68,22 +68,22 @@ def _run(entry: dict) -> TrainingRun | None:
         return None
 
 
-def _place(effort: dict) -> str | None:
+def _place(log: dict) -> str | None:
     names = ("device", "precision", "threads", "torch")
-    parts = [effort.get(name) for name in names]
+    parts = [log.get(name) for name in names]
     if not all(isinstance(part, str | int) for part in parts):
         return None
     device, precision, threads, torch = parts
     return f"{device}, {precision}, {threads} threads, torch {torch}"
 
 
-def training_facts(efforts: Sequence[Effort], code_today: str) -> Facts:
+def training_facts(costs: Sequence[TrainingCost], code_today: str) -> Facts:
     """(what, value) for people, of a model's folds. code_today: what training would run now."""
-    runs = [run for effort in efforts for run in effort.runs]
+    runs = [run for cost in costs for run in cost.runs]
     said = [f"code {run.code}, torch {run.torch}, on {run.date}" for run in runs]
-    if not all(effort.runs for effort in efforts):
-        said.append(NOT_RECORDED if len(efforts) == 1 or not runs else "not recorded of every fold")
-    facts = [*_effort_facts(efforts), ("Trained with", "; ".join(dict.fromkeys(said)))]
+    if not all(cost.runs for cost in costs):
+        said.append(NOT_RECORDED if len(costs) == 1 or not runs else "not recorded of every fold")
+    facts = [*_cost_facts(costs), ("Trained with", "; ".join(dict.fromkeys(said)))]
     if any(run.code != code_today for run in runs):
         facts.append(
             (
@@ -96,13 +96,13 @@ def training_facts(efforts: Sequence[Effort], code_today: str) -> Facts:
     return facts
 
 
-def _effort_facts(efforts: Sequence[Effort]) -> Facts:
-    known = [effort for effort in efforts if effort.seconds is not None]
+def _cost_facts(costs: Sequence[TrainingCost]) -> Facts:
+    known = [cost for cost in costs if cost.seconds is not None]
     if not known:
         return [("Training time", NOT_RECORDED)]
     folds = f" for {len(known)} folds" if len(known) > 1 else ""
-    facts = [("Training time", duration(sum(effort.seconds for effort in known)) + folds)]
-    places = dict.fromkeys(effort.place for effort in known if effort.place)
+    facts = [("Training time", duration(sum(cost.seconds for cost in known)) + folds)]
+    places = dict.fromkeys(cost.place for cost in known if cost.place)
     return [*facts, ("Trained on", "; ".join(places) or NOT_RECORDED)]
 
 

@@ -64,7 +64,7 @@ class Held:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[Held]:
+def hold_folder(path: Path) -> Iterator[Held]:
     """Hold the lock of a file, which is made if need be; it says who runs something under it.
 
     Raises StillRunning if another process holds it, with who that is and since when.

@@ -14,7 +14,7 @@ from pathlib import Path
 from overtile.errors import InputError
 from overtile.stores.files import read_json, write_json
 
-EFFORT = "effort.json"
+RUN_LOG = "effort.json"
 """What it took to make the folder that it lies in: runs, and what else a step sums up."""
 
 DESCRIBED = ("script", "command", "code", "started", "versions")
@@ -22,7 +22,7 @@ DESCRIBED = ("script", "command", "code", "started", "versions")
 
 
 @dataclass
-class Work:
+class StepRun:
     """A run of a step. folder: where it is to be noted, or None. describe: gives its entry."""
 
     folder: Path | None
@@ -35,20 +35,20 @@ class Work:
         return own is not None and folder.resolve().is_relative_to(own.resolve())
 
 
-_AT_WORK: ContextVar[Work | None] = ContextVar("at work", default=None)
+_STEP_RUN: ContextVar[StepRun | None] = ContextVar("step run", default=None)
 
 
 @contextmanager
-def at_work(work: Work) -> Iterator[None]:
+def running_step(step_run: StepRun) -> Iterator[None]:
     """Within the block, whatever begins to write in the run's folder notes it there."""
-    token = _AT_WORK.set(work)
+    token = _STEP_RUN.set(step_run)
     try:
         yield
     finally:
-        _AT_WORK.reset(token)
+        _STEP_RUN.reset(token)
 
 
-def note_begin(folder: Path, key: str, is_fresh: bool, code: str | None = None) -> None:
+def log_start(folder: Path, key: str, is_fresh: bool, code: str | None = None) -> None:
     """Note the run at work, before the first pixel is written.
 
     folder: what is written, the run's folder or a store inside it; of several, the first counts.
@@ -56,26 +56,26 @@ def note_begin(folder: Path, key: str, is_fresh: bool, code: str | None = None) 
     they are forgotten; those of another key are forgotten in any case. code: digest of the code
     with what is chosen by name, where the step's own does not tell.
     """
-    work = _AT_WORK.get()
-    if work is None or not work.concerns(folder):
+    step_run = _STEP_RUN.get()
+    if step_run is None or not step_run.concerns(folder):
         if is_fresh:
-            (folder / EFFORT).unlink(missing_ok=True)
+            (folder / RUN_LOG).unlink(missing_ok=True)
         return
-    if work.begun is not None:
+    if step_run.begun is not None:
         return
-    known = {} if is_fresh else read_effort(work.folder)
+    known = {} if is_fresh else read_run_log(step_run.folder)
     earlier = [run for run in known.get("runs", []) if run.get("key") == key]
     chosen = {} if code is None else {"code": code}
-    work.begun = {**work.describe(), **chosen, "key": key}
-    write_json(work.folder / EFFORT, {**known, "runs": [*earlier, work.begun]})
+    step_run.begun = {**step_run.describe(), **chosen, "key": key}
+    write_json(step_run.folder / RUN_LOG, {**known, "runs": [*earlier, step_run.begun]})
 
 
-def add_effort(folder: Path, **facts: object) -> None:
+def add_to_run_log(folder: Path, **facts: object) -> None:
     """Add facts to what is known, or replace them."""
-    write_json(folder / EFFORT, {**read_effort(folder), **facts})
+    write_json(folder / RUN_LOG, {**read_run_log(folder), **facts})
 
 
-def read_effort(folder: Path) -> dict:
+def read_run_log(folder: Path) -> dict:
     """What it took to make a folder; empty if that is not known: no work is refused for it.
 
     runs: a list of mappings; seconds: a number, 0 or above; device, precision and torch: texts;
@@ -83,7 +83,7 @@ def read_effort(folder: Path) -> dict:
     """
     known: object = {}
     with suppress(InputError, RecursionError):
-        known = read_json(folder / EFFORT)
+        known = read_json(folder / RUN_LOG)
     if not isinstance(known, dict):
         return {}
     if "runs" in known:

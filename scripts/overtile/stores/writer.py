@@ -23,7 +23,7 @@ from overtile.stores.journal import NAME as JOURNAL
 from overtile.stores.journal import Journal, arrays_named, void_journal
 from overtile.stores.layout import chunk_and_shard
 from overtile.stores.root import ROOT, read_root, sealed_root
-from overtile.stores.run_log import EFFORT, note_begin
+from overtile.stores.run_log import RUN_LOG, log_start
 from overtile.stores.scheduling import write_in_threads, write_on_cluster
 from overtile.stores.store import store_path
 
@@ -53,8 +53,8 @@ def claim(path: Path, holds: str) -> None:
     is_lost = found is None
     if is_lost:
         found, arrays = _sealed(path)
-    names = {entry.name for entry in path.iterdir()} - INSIDE - {EFFORT} - arrays
-    names = {name for name in names if not is_leftover(name, JOURNAL, EFFORT)}
+    names = {entry.name for entry in path.iterdir()} - INSIDE - {RUN_LOG} - arrays
+    names = {name for name in names if not is_leftover(name, JOURNAL, RUN_LOG)}
     if found is not None:
         names = {name for name in names - {JOURNAL, ROOT} if name.isdigit()}
     if names:
@@ -107,7 +107,7 @@ class StoreWriter:
             for torn in level.glob("**/*.partial"):
                 torn.unlink(missing_ok=True)  # what a kill left of zarr's own temporary files
         self._journal.start()
-        note_begin(self.path, key, self._journal.is_fresh)
+        log_start(self.path, key, self._journal.is_fresh)
 
     def _folders(self) -> list[Path]:
         """The arrays that lie there, all of this store."""

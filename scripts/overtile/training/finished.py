@@ -11,7 +11,7 @@ from overtile.errors import InputError
 from overtile.planning.plan import Fold, Plan
 from overtile.stores.digest import digest_file, digest_of
 from overtile.stores.files import read_json
-from overtile.stores.run_log import read_effort
+from overtile.stores.run_log import read_run_log
 from overtile.training.checkpoint import Origin, State, read_checkpoint
 from overtile.training.results import BEST, DONE, settle
 from overtile.training.samples import Slide
@@ -78,7 +78,7 @@ def find_finished(
 def _noted(folder: Path) -> list[tuple[Origin, str]]:
     """The trainings in a folder that went to their end, and the SHA-256 of their `fold.json`."""
     names = ("key", "code", "device", "precision", "content")
-    runs = [run for run in read_effort(folder).get("runs", []) if "ended" in run]
+    runs = [run for run in read_run_log(folder).get("runs", []) if "ended" in run]
     values = [[run.get(name) for name in names] for run in runs]
     whole = [five for five in values if all(isinstance(value, str) for value in five)]
     return [(Origin(*five[:4]), five[4]) for five in whole]
@@ -105,7 +105,7 @@ def refuse_other_plan(folder: Path, plan_path: Path, plan: str) -> None:
 
     plan: digest of the plan.
     """
-    runs = read_effort(folder).get("runs", [])
+    runs = read_run_log(folder).get("runs", [])
     known = {run["plan"] for run in runs if isinstance(run.get("plan"), str)}
     if known and plan not in known:
         raise InputError(

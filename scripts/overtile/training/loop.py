@@ -13,7 +13,7 @@ from overtile.networks.device import Device
 from overtile.networks.unet import CHANNELS_LAST, UNet
 from overtile.planning.plan import Plan
 from overtile.progress import progress
-from overtile.stores.run_log import add_effort, note_begin, read_effort
+from overtile.stores.run_log import add_to_run_log, log_start, read_run_log
 from overtile.training.checkpoint import Origin, State, forget_checkpoint, save_checkpoint
 from overtile.training.losses import LOSSES
 from overtile.training.results import DONE, rank, write_results
@@ -45,7 +45,7 @@ def train_fold(
     )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DONE).unlink(missing_ok=True)
-    note_begin(folder, origin.key, state is None, origin.code)
+    log_start(folder, origin.key, state is None, origin.code)
     network, optimiser = begin(plan, fold, device)
     history: list[dict] = []
     best: dict | None = None
@@ -176,8 +176,8 @@ def _dice_note(row: dict) -> str:
 
 def _add_seconds(folder: Path, seconds: float, device: Device) -> None:
     """Sum up what training took, over interruptions; not part of the result."""
-    before = read_effort(folder).get("seconds", 0.0)
-    add_effort(
+    before = read_run_log(folder).get("seconds", 0.0)
+    add_to_run_log(
         folder,
         seconds=round(before + seconds, 1),
         device=_device_name(device),

@@ -12,11 +12,11 @@ from overtile.errors import InputError
 from overtile.networks import device as module
 from overtile.networks import gpu_policy
 from overtile.networks.device import WORKER, Device, choose_device, say_device
-from overtile.networks.gpu_policy import Sight, look, nvidia_smi_lists_one, resolve
+from overtile.networks.gpu_policy import GpuStatus, gpu_status, nvidia_smi_lists_one, resolve
 
 ROOT = Path(__file__).resolve().parents[3]
 
-LAPTOP = Sight("2.13.0", None, gpus=0, has_gpu=False, visible=None, is_given=False)
+LAPTOP = GpuStatus("2.13.0", None, gpus=0, has_gpu=False, visible=None, is_given=False)
 CUDA_BUILD = replace(LAPTOP, cuda="12.9")
 GPU = replace(CUDA_BUILD, gpus=2, has_gpu=True)
 LOGIN_NODE_BUILD = replace(LAPTOP, has_gpu=True)
@@ -101,9 +101,9 @@ def machine(monkeypatch, tmp_path):
 
 def test_torch_the_machine_and_the_job_are_looked_at(machine):
     machine("12.9", gpus=2, CUDA_VISIBLE_DEVICES="0,1")
-    assert look() == Sight(torch.__version__, "12.9", 2, True, "0,1", False)
+    assert gpu_status() == GpuStatus(torch.__version__, "12.9", 2, True, "0,1", False)
     machine(None, has_gpu=True, CUDA_VISIBLE_DEVICES="", SLURM_JOB_GPUS="3")
-    assert look() == Sight(torch.__version__, None, 0, True, "", True)
+    assert gpu_status() == GpuStatus(torch.__version__, None, 0, True, "", True)
 
 
 @pytest.mark.parametrize("asked", ["auto", "cuda"])
@@ -145,7 +145,7 @@ def test_arithmetic_is_that_of_the_gpu_that_is_claimed(machine, monkeypatch):
 def test_who_chooses_looks_once(machine, monkeypatch):
     machine("12.9", gpus=1)
     looks = []
-    monkeypatch.setattr(module, "look", lambda: looks.append(1) or look())
+    monkeypatch.setattr(module, "gpu_status", lambda: looks.append(1) or gpu_status())
     assert choose_device("auto", "fp32", 1).here().gpus == (0,)
     assert len(looks) == 1
 

@@ -232,7 +232,7 @@ def test_an_epoch_in_which_a_class_was_not_measured_is_a_gap(tmp_path):
     assert plots.single_epochs(history["validation_dice"]) == [1, 3]
     assert plots.single_epochs([1.0, 2.0, np.nan, 1.0]) == [3]
     for best in (1, 2, None):
-        fold = models.Fold(0, history, best, trained.Effort())
+        fold = models.Fold(0, history, best, trained.TrainingCost())
         drawn = plots.curve_plots(models.Model("m", (), (fold,), {}), 0)
         assert [title for title, _ in drawn] == ["Loss", "Validation Dice"]
         assert "nan" not in drawn[1][1].lower()
@@ -301,7 +301,7 @@ def test_names_from_outside_are_text_wherever_they_stand_on_the_page(tmp_path, n
     left_out = (left_out_module.LeftOut(nasty, nasty, nasty),)
     archive = Archive(tuple(slides), (nasty, "b"), results, (nasty,), left_out=left_out)
     curve = {"epoch": [1.0], "loss": [0.5], f"validation_dice_{nasty}": [0.5]}
-    fold = models.Fold(0, curve, 1, trained.Effort())
+    fold = models.Fold(0, curve, 1, trained.TrainingCost())
     model = models.Model(nasty, ((nasty, nasty),), (fold,), {})
     html = page.render_page(archive, [model], {nasty: nasty}, nasty, nasty)
     parsed = parse(html)

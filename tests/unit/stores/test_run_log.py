@@ -7,26 +7,26 @@ import pytest
 from overtile.errors import InputError
 from overtile.stores.run_log import (
     DESCRIBED,
-    EFFORT,
-    Work,
-    add_effort,
-    at_work,
-    note_begin,
-    read_effort,
+    RUN_LOG,
+    StepRun,
+    add_to_run_log,
+    log_start,
     read_record,
+    read_run_log,
+    running_step,
 )
 from overtile.stores.writer import claim
 
 
 def begin(folder, script, *written, key="key", is_fresh=False):
     """A run of a script that writes into some folders."""
-    with at_work(Work(folder, lambda: {"script": script})):
+    with running_step(StepRun(folder, lambda: {"script": script})):
         for path in written or [folder]:
-            note_begin(path, key, is_fresh)
+            log_start(path, key, is_fresh)
 
 
 def scripts(folder):
-    return [run["script"] for run in read_effort(folder)["runs"]]
+    return [run["script"] for run in read_run_log(folder)["runs"]]
 
 
 @pytest.fixture
@@ -38,14 +38,14 @@ def folder(tmp_path):
 
 
 def test_a_run_that_goes_on_under_the_same_key_comes_after_the_one_before(folder):
-    add_effort(folder, seconds=3)
+    add_to_run_log(folder, seconds=3)
     begin(folder, "second")
     assert scripts(folder) == ["first", "second"]
-    assert read_effort(folder)["seconds"] == 3
+    assert read_run_log(folder)["seconds"] == 3
 
 
 def test_a_damaged_note_holds_up_nobody(folder):
-    (folder / EFFORT).write_text("{")
+    (folder / RUN_LOG).write_text("{")
     begin(folder, "second")
     assert scripts(folder) == ["second"]
 
@@ -66,8 +66,8 @@ def test_a_damaged_note_holds_up_nobody(folder):
     ],
 )
 def test_what_is_damaged_or_of_another_type_counts_as_not_known(folder, text, known):
-    (folder / EFFORT).write_text(text, encoding="latin-1")
-    assert read_effort(folder) == known
+    (folder / RUN_LOG).write_text(text, encoding="latin-1")
+    assert read_run_log(folder) == known
     begin(folder, "second")
     assert scripts(folder)[-1] == "second"
 
@@ -90,15 +90,15 @@ def test_what_is_written_elsewhere_does_not_count(folder, tmp_path):
 
 
 def test_what_nobody_announced_forgets_runs_where_it_begins_anew(folder):
-    note_begin(folder, "key", is_fresh=False)
+    log_start(folder, "key", is_fresh=False)
     assert scripts(folder) == ["first"]
-    note_begin(folder, "key", is_fresh=True)
-    assert read_effort(folder) == {}
+    log_start(folder, "key", is_fresh=True)
+    assert read_run_log(folder) == {}
 
 
 @pytest.mark.parametrize("left", [".effort.json.part", ".effort.json.0123456789abcdef.part"])
 def test_what_a_kill_leaves_of_the_note_makes_no_stranger_of_the_folder(tmp_path, left):
-    for name in (EFFORT, left):
+    for name in (RUN_LOG, left):
         (tmp_path / name).write_text("{")
     claim(tmp_path, "labels")
 

@@ -16,7 +16,7 @@ from overtile.geometry.components import IGNORE
 from overtile.networks.device import Device
 from overtile.planning.plan import Fold
 from overtile.settings.model import Augmentation
-from overtile.stores.run_log import read_effort
+from overtile.stores.run_log import read_run_log
 from overtile.training import loop
 from overtile.training.checkpoint import Origin, read_checkpoint, save_checkpoint
 from overtile.training.loop import (
@@ -314,11 +314,11 @@ def test_seconds_of_all_epochs_are_summed_up_over_interruptions_of_one_training_
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(loop, "train_epoch", stop_in_the_third)
         train_fold(plan, 0, SLIDES, tmp_path, ORIGIN, None, CPU)
-    assert read_effort(tmp_path)["seconds"] == 20.0
+    assert read_run_log(tmp_path)["seconds"] == 20.0
     for state in (read_checkpoint(tmp_path), None):
         monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=count(0, 10).__next__))
         train_fold(plan, 0, SLIDES, tmp_path, ORIGIN, state, CPU)
-        assert read_effort(tmp_path)["seconds"] == 30.0
+        assert read_run_log(tmp_path)["seconds"] == 30.0
 
 
 def test_a_training_that_begins_again_leaves_nothing_to_go_on_from_of_the_one_before(
