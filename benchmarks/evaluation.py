@@ -24,7 +24,8 @@ sys.path.insert(0, str(SCRIPTS))
 from overtile.geometry.spans import Block, plan_blocks  # noqa: E402
 from overtile.metrics.compare import LARGEST_BLOCK  # noqa: E402
 from overtile.metrics.counts import Agreement  # noqa: E402
-from overtile.metrics.scores import all_scores  # noqa: E402
+from overtile.metrics.metric import Comparison  # noqa: E402
+from overtile.metrics.score_files import measure_all  # noqa: E402
 from overtile.stores.labels import write_classes, write_objects  # noqa: E402
 
 CELL_PX = 10
@@ -56,7 +57,7 @@ def count_blocks(objects: int) -> tuple[float, float, float, int, dict]:
         agreement.add(ids[0], (ids[0] > 0).view(np.uint8), ids[1], (ids[1] > 0).view(np.uint8))
         counting += time.perf_counter() - start
     start = time.perf_counter()
-    scores = all_scores(agreement, NAMES, 0.5)
+    scores = measure_all(Comparison(agreement, NAMES, 0.5))
     scoring = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return counting, scoring, peak, len(agreement.pairs), scores["objects"]

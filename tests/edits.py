@@ -80,8 +80,18 @@ WITHOUT_EFFECT: dict[str, list[Callable[[Path], None]]] = {
         ),
     ],
     "a metric is added": [
-        add(f"{LIBRARY}/metrics/boundary.py", '"""Boundaries."""\n\n\ndef boundary_f1(): ...\n'),
-        add(f"{LIBRARY}/metrics/scores.py", "\n\ndef aggregated_jaccard():\n    return 0\n"),
+        add(f"{LIBRARY}/metrics/boundary.py", '"""Boundaries."""\n\nMETRIC = Metric()\n'),
+        add(f"{LIBRARY}/metrics/objects.py", "\n\ndef aggregated_jaccard():\n    return 0\n"),
+        replace(
+            f"{LIBRARY}/metrics/registry.py",
+            "    },\n    always=",
+            '        "boundary": "overtile.metrics.boundary:METRIC",\n    },\n    always=',
+        ),
+    ],
+    "what readers of scores are told is reworded": [
+        replace(f"{LIBRARY}/metrics/objects.py", "; 1 is perfect", "; best is 1"),
+        replace(f"{LIBRARY}/metrics/objects.py", 'title="Object F1"', 'title="F1 of objects"'),
+        replace(f"{LIBRARY}/metrics/overlap.py", "Overlap of the area", "Common area"),
     ],
     "an export format is added": [
         add(f"{LIBRARY}/exports/csv_table.py", '"""CSV."""\n\n\ndef write_csv(): ...\n'),
@@ -164,6 +174,14 @@ WITH_EFFECT: dict[str, tuple[str, Callable[[Path], None]]] = {
         replace(f"{LIBRARY}/objects/class_map.py", "part > best", "part >= best"),
     ),
     "dice": ("evaluate", replace(f"{LIBRARY}/geometry/dice.py", "2 * b / e", "3 * b / e")),
+    "matching": (
+        "evaluate",
+        replace(f"{LIBRARY}/metrics/matching.py", "ious >= iou", "ious > iou"),
+    ),
+    "Rand scores": (
+        "evaluate",
+        replace(f"{LIBRARY}/metrics/partitions.py", "size * (size - 1)", "size * size"),
+    ),
     "outlines": (
         "export",
         replace(f"{LIBRARY}/exports/geojson.py", "Area px^2", "Area px"),

@@ -34,8 +34,8 @@ DESCRIBES = "describe"
 ENTRY = "run"
 """The function of a script that computes; its parser and `main` only ask for it."""
 
-TEXT_ARGUMENT = "label"
-"""Keyword of texts that people see while they wait."""
+TEXT_ARGUMENTS = frozenset({"label", "title", "hint", "explanation"})
+"""Keywords of texts that people read: while they wait, and about a score."""
 
 SPOKEN = frozenset({"print", "say", "say_device", "warn"})
 """Functions that tell people something: called as a statement of its own, they do not count."""
@@ -212,8 +212,12 @@ class Definition:
         return None
 
     def registered(self, chosen: frozenset[str]) -> list[str]:
-        """Where the chosen entries of a registry are found, each place once."""
-        return sorted({p for name, p in (self._places or {}).items() if name in chosen})
+        """Where entries of a registry are found: those chosen, and those that always count."""
+        if self._places is None:
+            return []
+        always = [k.value for k in self._node.value.keywords if k.arg == "always"]
+        wanted = chosen.union(*map(ast.literal_eval, always))
+        return sorted({place for name, place in self._places.items() if name in wanted})
 
 
 def _collect_names(node: ast.AST, found: dict[str, set[str]]) -> None:
@@ -366,7 +370,7 @@ class _Plain(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        node.keywords = [k for k in node.keywords if k.arg != TEXT_ARGUMENT]
+        node.keywords = [k for k in node.keywords if k.arg not in TEXT_ARGUMENTS]
         return self.generic_visit(node)
 
 

@@ -4,16 +4,21 @@ What is not chosen does not count in the digest of a step's code (`overtile.code
 entry, or a change in another one's module, makes no result run again.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Generic, TypeVar
+
+Entry = TypeVar("Entry")
 
 
-class Registry(Mapping[str, str]):
-    """Names, and where what they stand for is found: "package.module:attribute"."""
+class Registry(Mapping[str, str], Generic[Entry]):
+    """Names, and where what they stand for is found: "package.module:attribute".
 
-    def __init__(self, places: dict[str, str]):
-        self._places = places
+    always: names whose code counts in digests although nobody chooses them.
+    """
+
+    def __init__(self, places: dict[str, str], always: Collection[str] = ()):
+        self._places, self.always = places, tuple(always)
 
     def __getitem__(self, name: str) -> str:
         return self._places[name]
@@ -24,7 +29,7 @@ class Registry(Mapping[str, str]):
     def __len__(self) -> int:
         return len(self._places)
 
-    def load(self, name: str) -> Any:
+    def load(self, name: str) -> Entry:
         """What a name stands for; raises KeyError for one that is not there."""
         module, attribute = self._places[name].split(":")
         return getattr(import_module(module), attribute)

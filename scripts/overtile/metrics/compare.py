@@ -6,7 +6,8 @@ from overtile.errors import InputError
 from overtile.geometry.spans import Block, plan_blocks
 from overtile.metrics.classes import class_names, class_table, renumbered
 from overtile.metrics.counts import Agreement
-from overtile.metrics.scores import all_scores
+from overtile.metrics.metric import Comparison
+from overtile.metrics.score_files import measure_all
 from overtile.progress import progress
 from overtile.stores.store import Store
 
@@ -35,12 +36,12 @@ def compare(reference: Store, segmentation: Store, iou_threshold: float) -> dict
     blocks = plan_blocks(reference.shape, np.minimum(reference.array.shards, largest).tolist())
     with progress(len(blocks), label="evaluate") as advance:
         for block in blocks:
-            agreement.add(*(pixels for side in sides for pixels in side.read(block)))
+            agreement.add(*sides[0].read(block), *sides[1].read(block))
             advance()
     return {
         "reference": reference.digest,
         "segmentation": segmentation.digest,
-        **all_scores(agreement, names, iou_threshold),
+        **measure_all(Comparison(agreement, names, iou_threshold)),
     }
 
 

@@ -1,24 +1,48 @@
 """How well objects are kept apart and together: Rand and information scores."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
+from overtile.metrics.checks import refuse_other
 from overtile.metrics.columns import Totals
+from overtile.metrics.metric import Comparison, Metric, Score
 from overtile.metrics.pairs import Pairs
 
 
-def partition_scores(pairs: Pairs) -> dict:
+def partition_scores(pairs: Pairs) -> dict[str, dict[str, float] | None]:
     """Rand and information scores within the reference's foreground, as in the ISBI challenge.
 
-    rand: V-split and V-merge (low where reference objects are split or merged) and their F-score
-    (`skimage.metrics.adapted_rand_error`, whose "precision" is V-split). information: conditional
-    entropies in bits, H(S|T) for splits and H(T|S) for merges
-    (`skimage.metrics.variation_of_information`), and the F-score 2 I / (H(S) + H(T)).
-    Segmented background counts as one object; borders are not thinned beforehand, other than in
-    the challenge's own script. None where there is no reference foreground.
-    All follow from how many parts of each size there are, which costs hardly any memory.
-    Source: Arganda-Carreras et al. 2015, doi:10.3389/fnana.2015.00142.
+    Segmented background counts as one object. Borders are not thinned beforehand, other than in
+    the challenge's own script. All scores follow from how many parts of each size there are, which
+    costs hardly any memory.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        Pixels by pair of objects.
+
+    Returns
+    -------
+    dict
+        rand: V-split and V-merge (low where reference objects are split or merged) and their
+        F-score, see `skimage.metrics.adapted_rand_error`, whose "precision" is V-split.
+        information: conditional entropies in bits, H(S|T) for splits and H(T|S) for merges, see
+        `skimage.metrics.variation_of_information`, and the F-score 2 I / (H(S) + H(T)).
+        Both None where there is no reference foreground.
+
+    References
+    ----------
+    Arganda-Carreras et al. 2015, doi:10.3389/fnana.2015.00142.
+
+    Examples
+    --------
+    >>> from overtile.metrics.pairs import count_pairs
+    >>> ids, cell = np.array([1, 1, 2, 2], np.uint8), np.ones(4, np.uint8)
+    >>> merged = count_pairs([ids, cell, np.ones(4, np.uint8), cell])
+    >>> partition_scores(merged)["information"]["merges_bits"]
+    1.0
     """
     inside = pairs.of_reference
     if not inside.any():
@@ -61,8 +85,11 @@ def _rand(reference: int, segmented: int, shared: int) -> dict[str, float]:
     """From pairs of pixels; objects of one pixel have none, and nothing of them is wrong."""
     split = shared / reference if reference else 1.0
     merge = shared / segmented if segmented else 1.0
-    f1 = 2 * split * merge / (split + merge) if split + merge else 0.0
-    return {"f1": f1, "split": split, "merge": merge}
+    return {"f1": _rand_f1(split, merge), "split": split, "merge": merge}
+
+
+def _rand_f1(split: float, merge: float) -> float:
+    return 2 * split * merge / (split + merge) if split + merge else 0.0
 
 
 def _information(reference: float, segmented: float, shared: float) -> dict[str, float]:
@@ -73,3 +100,49 @@ def _information(reference: float, segmented: float, shared: float) -> dict[str,
         "splits_bits": max(0.0, shared - reference),
         "merges_bits": max(0.0, shared - segmented),
     }
+
+
+def measure(comparison: Comparison) -> dict[str, object]:
+    """Rand and information scores."""
+    return dict(partition_scores(comparison.agreement.pairs))
+
+
+COLUMNS = {
+    "rand": {"f1": "rand_f1", "split": "rand_split", "merge": "rand_merge"},
+    "information": {
+        "f1": "information_f1",
+        "splits_bits": "splits_bits",
+        "merges_bits": "merges_bits",
+    },
+}
+"""Of scores.tsv, by key and name within it of a score file."""
+
+
+def read(values: Mapping) -> dict[str, object]:
+    """All scores; the Rand F-score must be that of V-split and V-merge."""
+    rand = values["rand"]
+    if rand is not None:
+        refuse_other("rand: f1", rand["f1"], _rand_f1(rand["split"], rand["merge"]))
+    return {
+        column: None if values[key] is None else values[key][name]
+        for key, columns in COLUMNS.items()
+        for name, column in columns.items()
+    }
+
+
+METRIC = Metric(
+    keys=tuple(COLUMNS),
+    measure=measure,
+    read=read,
+    scores=(
+        Score("rand_f1", title="VRand", in_slides=False),
+        Score("rand_split", in_means=False, in_slides=False),
+        Score("rand_merge", in_means=False, in_slides=False),
+        Score("information_f1", title="VInfo", in_slides=False),
+        Score("splits_bits", highest=math.inf, in_means=False, in_slides=False),
+        Score("merges_bits", highest=math.inf, in_means=False, in_slides=False),
+    ),
+    explanation="How well the slide is divided into the same objects, inside the reference's "
+    "objects. Touching objects that were merged, and objects that were split, lower them. As in "
+    "the ISBI challenge (Arganda-Carreras et al. 2015), without its thinning of borders.",
+)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from overtile.errors import InputError
 from overtile.ingest.catalogue import Slide, read_sheet
+from overtile.metrics.score_files import ScoreFile, find_score_files, read_score_file
 from overtile.planning.twins import twins
 from overtile.reporting.left_out import LeftOut, why_left_out
-from overtile.reporting.score_files import Score, find_scores, read_score
 from overtile.stores.store import ROOT, Store, finished_labels
 
 
@@ -17,8 +17,8 @@ from overtile.stores.store import ROOT, Store, finished_labels
 class Result:
     """One slide as one model segmented it.
 
-    found, reference: numbers of objects, None where not known. scores: by column name of
-    scores.tsv, None where there was nothing to measure; empty without one that counts. seams: steps
+    found, reference: numbers of objects, None where not known. scores: by column of scores.tsv,
+    None where there was nothing to measure; empty without a score file that counts. seams: steps
     between pixels across tile borders over those inside tiles, None with one tile. left_out: share
     of tiles that held only background and were not computed.
     """
@@ -36,16 +36,16 @@ class Result:
 class Archive:
     """All slides in the sheet's order, all models, and a result for each pair of them.
 
-    iou_thresholds: from which intersection over union on objects match, as the score files say.
-    left_out: scores that do not count, of which nothing else tells.
+    class_names: of all scores. settings: what metrics were told, all values of each, as the score
+    files say. left_out: scores that do not count, of which nothing else tells.
     """
 
     slides: tuple[Slide, ...]
     models: tuple[str, ...]
     results: tuple[Result, ...]
-    classes: tuple[str, ...]
+    class_names: tuple[str, ...]
     reference_name: str = "reference"
-    iou_thresholds: tuple[float, ...] = ()
+    settings: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     left_out: tuple[LeftOut, ...] = ()
 
 
@@ -62,27 +62,18 @@ def load_archive(
     `{slide}.ome.zarr`. models: names that come first; without any name, label stores are models.
     Raises InputError for a file that is not what it should be, or if there is no slide at all.
     """
-    read = [read_score(path) for path in find_scores(scores)]
+    read = [read_score_file(path) for path in find_score_files(scores)]
     slides = _find_slides(sheet, stores, read)
     if not slides:
         raise InputError("report: no slides found; give --scores, --slides or --sheet")
     _refuse_shared_pictures(slides)
-    by_name = {slide.name: slide for slide in slides}
     labels = {slide.name: shown_labels(slide, reference_name) for slide in slides}
-    counted, left_out = [], []
-    for score in read:
-        known = labels.get(score.slide) if stores else None
-        why = why_left_out(score, by_name.get(score.slide), known, reference_name)
-        counted += [score] if why is None else []
-        left_out += [LeftOut(score.slide, score.model, why)] if why else []
+    counted, left_out = _sort_out(read, slides, labels if stores else {}, reference_name)
+    names = _model_names(models, read, labels, reference_name)
     pairs = _by_pair(counted)
-    scored = (score.model for score in read if score.slide in by_name)
-    names = list(dict.fromkeys([*models, *scored]))
-    if not names:
-        names = sorted({name for own in labels.values() for name in own} - {reference_name})
     return Archive(
         slides,
-        tuple(names),
+        names,
         tuple(
             _result(
                 slide, model, pairs.get((slide.name, model)), labels[slide.name], reference_name
@@ -90,15 +81,54 @@ def load_archive(
             for slide in slides
             for model in names
         ),
-        tuple(dict.fromkeys(name for score in counted for name in score.classes)),
+        tuple(dict.fromkeys(name for score in counted for name in score.class_names)),
         reference_name,
-        tuple(sorted({score.iou_threshold for score in counted})),
+        _settings(counted),
         tuple(left_out),
     )
 
 
+Labels = Mapping[str, Mapping[str, Store]]
+"""The finished label stores of each slide, by name."""
+
+
+def _sort_out(
+    scores: Sequence[ScoreFile], slides: Sequence[Slide], labels: Labels, reference_name: str
+) -> tuple[list[ScoreFile], list[LeftOut]]:
+    """The scores that count, and those that do not, with the reason."""
+    by_name = {slide.name: slide for slide in slides}
+    counted, left_out = [], []
+    for score in scores:
+        slide, own = by_name.get(score.slide), labels.get(score.slide)
+        why = why_left_out(score, slide, own, reference_name)
+        if why is None:
+            counted.append(score)
+        else:
+            left_out.append(LeftOut(score.slide, score.model, why))
+    return counted, left_out
+
+
+def _model_names(
+    first: Sequence[str], scores: Sequence[ScoreFile], labels: Labels, reference_name: str
+) -> tuple[str, ...]:
+    """Models given, then those with scores; without any, the label stores but the reference."""
+    scored = (score.model for score in scores if score.slide in labels)
+    names = dict.fromkeys([*first, *scored])
+    stored = {name for own in labels.values() for name in own} - {reference_name}
+    return tuple(names or sorted(stored))
+
+
+def _settings(scores: Sequence[ScoreFile]) -> dict[str, tuple[float, ...]]:
+    """All values of each setting, in increasing order."""
+    found: dict[str, set[float]] = {}
+    for score in scores:
+        for name, value in score.settings.items():
+            found.setdefault(name, set()).add(value)
+    return {name: tuple(sorted(values)) for name, values in found.items()}
+
+
 def _find_slides(
-    sheet: Path | None, folder: Path | None, scores: Sequence[Score]
+    sheet: Path | None, folder: Path | None, scores: Sequence[ScoreFile]
 ) -> tuple[Slide, ...]:
     """The slides of the sheet, else those with a score or a store; with their stores."""
     if folder is not None and not folder.is_dir():
@@ -139,8 +169,8 @@ def shown_labels(slide: Slide, reference_name: str) -> dict[str, Store]:
     return found
 
 
-def _by_pair(scores: Sequence[Score]) -> dict[tuple[str, str], Score]:
-    pairs: dict[tuple[str, str], Score] = {}
+def _by_pair(scores: Sequence[ScoreFile]) -> dict[tuple[str, str], ScoreFile]:
+    pairs: dict[tuple[str, str], ScoreFile] = {}
     for score in scores:
         other = pairs.setdefault((score.slide, score.model), score)
         if other is not score:
@@ -152,7 +182,11 @@ def _by_pair(scores: Sequence[Score]) -> dict[tuple[str, str], Score]:
 
 
 def _result(
-    slide: Slide, model: str, score: Score | None, labels: Mapping[str, Store], reference_name: str
+    slide: Slide,
+    model: str,
+    score: ScoreFile | None,
+    labels: Mapping[str, Store],
+    reference_name: str,
 ) -> Result:
     """Counts of the stores, which hold the whole slide; else those of the score file."""
     own, reference = labels.get(model), labels.get(reference_name)
@@ -164,9 +198,13 @@ def _result(
     return Result(
         slide,
         model,
-        own.attributes.get("objects") if own else score and score.found,
-        reference.attributes.get("objects") if reference else score and score.reference,
-        score.values if score else {},
+        _objects(own, score.found if score else None),
+        _objects(reference, score.reference if score else None),
+        score.scores if score else {},
         seams,
         left_out,
     )
+
+
+def _objects(labels: Store | None, scored: int | None) -> int | None:
+    return labels.attributes.get("objects") if labels else scored

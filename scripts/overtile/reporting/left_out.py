@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from overtile.ingest.catalogue import Slide
-from overtile.reporting.score_files import Score
+from overtile.metrics.score_files import ScoreFile
 from overtile.stores.store import Store
 
 
@@ -18,7 +18,10 @@ class LeftOut:
 
 
 def why_left_out(
-    score: Score, slide: Slide | None, labels: Mapping[str, Store] | None, reference_name: str
+    score: ScoreFile,
+    slide: Slide | None,
+    labels: Mapping[str, Store] | None,
+    reference_name: str,
 ) -> str | None:
     """Why a score does not count; None if it does.
 

@@ -18,15 +18,16 @@ HISTORY, DONE = "history.tsv", "fold.json"
 TRAIN_AGAIN = "delete fold.json and train again: training goes on from its checkpoint"
 
 
+History = dict[str, list[float]]
+"""Columns of history.tsv, one value per epoch; NaN where an epoch had nothing to measure."""
+
+
 @dataclass(frozen=True)
 class Fold:
-    """One training run. history: columns of history.tsv, one value per epoch.
-
-    NaN where an epoch had nothing to measure. best_epoch: the one whose weights were kept.
-    """
+    """One training run. best_epoch: the one whose weights were kept."""
 
     number: int
-    history: dict[str, list[float]]
+    history: History
     best_epoch: int | None
     cost: TrainingCost
 
@@ -114,7 +115,7 @@ def _refuse_changed(sha256: str, folder: Path) -> None:
         )
 
 
-def _refuse_contradictions(history: dict[str, list[float]], best: dict, folder: Path) -> None:
+def _refuse_contradictions(history: History, best: dict, folder: Path) -> None:
     """Raise InputError if a learning curve does not hold the best epoch as fold.json has it."""
     place = best["epoch"] - 1
     for name, value in best.items():
@@ -128,7 +129,7 @@ def _refuse_contradictions(history: dict[str, list[float]], best: dict, folder: 
             )
 
 
-def read_history(path: Path) -> dict[str, list[float]]:
+def read_history(path: Path) -> History:
     """Columns of a learning curve, NaN for what was not measured; empty if it is not there yet."""
     if not path.is_file():
         return {}

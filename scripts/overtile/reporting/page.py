@@ -1,36 +1,40 @@
 """The report as one HTML page that needs nothing else: no script, no font, no file beside it."""
 
 import base64
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from overtile.ingest.catalogue import SPLITS
+from overtile.metrics.metric import Metric, Score
+from overtile.metrics.registry import headlines, metrics_to_show, scores_to_show
+from overtile.metrics.statistics import Estimate
 from overtile.reporting.inputs import Archive, Result, shown_labels
 from overtile.reporting.models import Model, sigma_text
 from overtile.reporting.pictures import BOTH, FRAME, REFERENCE, SEGMENTATION, Overlay, draw_overlay
 from overtile.reporting.plots import curve_plots, strip_plot
 from overtile.reporting.summary import (
-    HEADLINES,
-    Estimate,
     Row,
-    badness,
-    columns,
     extremes,
+    is_measured,
+    mean_columns,
     scored,
     shares_groups,
     split_name,
     summarise,
+    worst_first,
 )
 from overtile.reporting.weights import WeightFigure
 
 TEMPLATE = "report.html.jinja"
 MOST_ROWS = 500
 MOST_LEFT_OUT = 20
-NOTHING = "–"
+NOTHING, NOT_MEASURED = "–", "not measured"
 
 
 @dataclass(frozen=True)
@@ -66,40 +70,37 @@ def render_page(
     """
     rows = summarise(archive)
     shown, total = slide_rows(archive)
-    return (
-        _environment()
-        .get_template(TEMPLATE)
-        .render(
-            title=title,
-            archive=archive,
-            found=found_in_total(archive),
-            segmented=len({r.slide.name for r in archive.results if r.found is not None}),
-            splits=_split_counts(archive),
-            rows=rows,
-            headlines=headline_rows(rows),
-            metrics=HEADLINES,
-            columns=columns(archive),
-            strips=[(m, Markup(strip_plot(archive, rows, m))) for m in HEADLINES] if rows else [],
-            curves=[
-                (model, [(name, Markup(svg)) for name, svg in curve_plots(model, number)])
-                for number, model in enumerate(models)
-            ],
-            figures=figures or [None] * len(models),
-            galleries=galleries(archive),
-            left_out=archive.left_out[:MOST_LEFT_OUT],
-            slide_rows=shown,
-            slide_rows_total=total,
-            table_name=table_name,
-            models=models,
-            versions=versions,
-            groups_shared=shares_groups(archive),
-            colours={
-                "reference": REFERENCE,
-                "segmentation": SEGMENTATION,
-                "both": BOTH,
-                "frame": FRAME,
-            },
-        )
+    colours = {"reference": REFERENCE, "segmentation": SEGMENTATION, "both": BOTH, "frame": FRAME}
+    template = _environment().get_template(TEMPLATE)
+    return template.render(
+        title=title,
+        archive=archive,
+        found=found_in_total(archive),
+        segmented=len({r.slide.name for r in archive.results if r.found is not None}),
+        splits=_split_counts(archive),
+        rows=rows,
+        headline_rows=headline_rows(rows),
+        headlines=headlines(),
+        mean_columns=mean_columns(archive),
+        slide_columns=slide_columns(archive),
+        strips=[(s, Markup(strip_plot(archive, rows, s))) for s in headlines()] if rows else [],
+        terms=score_terms(archive),
+        is_any_unmeasured=any(e.unmeasured for row in rows for e in row.estimates.values()),
+        curves=[
+            (model, [(name, Markup(svg)) for name, svg in curve_plots(model, number)])
+            for number, model in enumerate(models)
+        ],
+        figures=figures or [None] * len(models),
+        galleries=galleries(archive),
+        left_out=archive.left_out[:MOST_LEFT_OUT],
+        slide_rows=shown,
+        slide_rows_total=total,
+        table_name=table_name,
+        models=models,
+        versions=versions,
+        groups_shared=shares_groups(archive),
+        colours=colours,
+        score_cell=partial(score_cell, archive.class_names),
     )
 
 
@@ -112,7 +113,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters |= {
-        "score": score_text,
+        "mean": mean_text,
         "interval": interval_text,
         "count": count_text,
         "split": split_name,
@@ -127,6 +128,19 @@ def score_text(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.3f}"
 
 
+def mean_text(estimate: Estimate) -> str:
+    """The mean of a score, or that no slide was measured."""
+    is_unknown = estimate.unmeasured and not estimate.n + estimate.missing
+    return NOT_MEASURED if is_unknown else score_text(estimate.mean)
+
+
+def score_cell(class_names: Sequence[str], result: Result, score: Score, column: str) -> str:
+    """The score of a slide in a column of scores.tsv."""
+    if result.scores and not is_measured(score, result, class_names):
+        return NOT_MEASURED
+    return score_text(result.scores.get(column))
+
+
 def count_text(value: int | None) -> str:
     """A number with thin spaces between thousands, or a dash."""
     return NOTHING if value is None else f"{value:,}".replace(",", "\u202f")
@@ -134,7 +148,7 @@ def count_text(value: int | None) -> str:
 
 def interval_text(estimate: Estimate) -> str:
     """The 95 % interval of a mean, or why there is none."""
-    if estimate.low is None:
+    if estimate.low is None or estimate.high is None:
         return f"n = {estimate.n}: too few slides for an interval"
     return f"{estimate.low:.3f}\u2013{estimate.high:.3f}"
 
@@ -161,6 +175,58 @@ def headline_rows(rows: Sequence[Row]) -> list[Row]:
     return list(first.values())
 
 
+@dataclass(frozen=True)
+class SlideColumn:
+    """A column of the table of slides. has_bar: whether a bar shows the value within its range."""
+
+    score: Score
+    column: str
+    title: str
+    has_bar: bool
+
+    def part(self, result: Result) -> float | None:
+        """How far a value lies within its range, 0 to 1; None for no bar."""
+        value = result.scores.get(self.column)
+        if value is None or not self.has_bar:
+            return None
+        return (value - self.score.lowest) / (self.score.highest - self.score.lowest)
+
+
+def slide_columns(archive: Archive) -> list[SlideColumn]:
+    """Scores in the table of slides; the first one has a bar, if its range ends."""
+    columns = [
+        (score, column, title)
+        for score in scores_to_show()
+        if score.in_slides
+        for column, title in score.columns(archive.class_names).items()
+    ]
+    return [
+        SlideColumn(score, column, title, not place and math.isfinite(score.highest))
+        for place, (score, column, title) in enumerate(columns)
+    ]
+
+
+def score_terms(archive: Archive) -> list[tuple[str, str]]:
+    """What each metric says: the titles of its scores, and its explanation."""
+    return [
+        (
+            ", ".join(s.title for s in metric.scores if s.title and not s.is_per_class),
+            _explained(metric, archive),
+        )
+        for metric in metrics_to_show()
+    ]
+
+
+def _explained(metric: Metric, archive: Archive) -> str:
+    """The explanation, with the values that settings have in score files."""
+    texts = {}
+    for name in metric.settings:
+        values = archive.settings.get(name, ())
+        several = ", as set for its score file" if len(values) > 1 else ""
+        texts[name] = (" or ".join(map(str, values)) or NOTHING) + several
+    return metric.explanation.format(**texts)
+
+
 def _split_counts(archive: Archive) -> list[tuple[str, int]]:
     names = [slide.split for slide in archive.slides]
     return [(split_name(s), names.count(s)) for s in SPLITS if s and s in names]
@@ -171,7 +237,7 @@ def slide_rows(archive: Archive) -> tuple[list[Result], int]:
 
     Of more than 500 only the worst 500.
     """
-    worst = sorted(archive.results, key=badness)[:MOST_ROWS]
+    worst = worst_first(archive.results)[:MOST_ROWS]
     worst.sort(key=lambda result: SPLITS.index(result.slide.split))
     return worst, len(archive.results)
 
@@ -179,18 +245,26 @@ def slide_rows(archive: Archive) -> tuple[list[Result], int]:
 def galleries(archive: Archive) -> list[Gallery]:
     """The worst and the best slides of each model; without scores the first three."""
     found = []
+    worst_heading, best_heading = _headings(headlines()[0])
     for model in archive.models:
         worst, best = extremes(archive, model)
         if worst:
-            found += [("Lowest object F1", model, worst), ("Highest object F1", model, best)]
+            found += [(worst_heading, model, worst), (best_heading, model, best)]
         elif not any(scored(archive, model, split) for split in SPLITS):
             drawn = [r for r in archive.results if r.model == model and r.found is not None]
             found.append(("First slides", model, drawn[:3]))
-    made = [
+    drawn_galleries = [
         Gallery(model, heading, tuple(p for r in results if (p := _picture(archive, r))))
         for heading, model, results in found
     ]
-    return [gallery for gallery in made if gallery.pictures]
+    return [gallery for gallery in drawn_galleries if gallery.pictures]
+
+
+def _headings(score: Score) -> tuple[str, str]:
+    """Over the worst and over the best slides by a score."""
+    title = score.title[:1].lower() + score.title[1:]
+    lowest, highest = f"Lowest {title}", f"Highest {title}"
+    return (lowest, highest) if score.is_higher_better else (highest, lowest)
 
 
 def _picture(archive: Archive, result: Result) -> Picture | None:
@@ -211,8 +285,8 @@ def headline_text(archive: Archive) -> str:
     ]
     for row in summarise(archive):
         scores = ", ".join(
-            f"{metric.title.lower()} {score_text(row.estimates[metric.key].mean)}"
-            for metric in HEADLINES
+            f"{score.title.lower()} {mean_text(row.estimates[score.column])}"
+            for score in headlines()
         )
         lines.append(f"{row.model}, {split_name(row.split)} (n = {row.slides}): {scores}")
     if archive.left_out:

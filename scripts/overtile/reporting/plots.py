@@ -8,10 +8,13 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import AutoLocator
 
+from overtile.metrics.metric import Score
+from overtile.metrics.statistics import Estimate
 from overtile.reporting.inputs import Archive
-from overtile.reporting.models import Model
-from overtile.reporting.summary import Metric, Row, scored, split_name
+from overtile.reporting.models import Fold, History, Model
+from overtile.reporting.summary import Row, scored, split_name
 
 # Okabe and Ito 2008: told apart with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -54,45 +57,52 @@ def draw_svg(name: str, height_in: float, draw: Callable[[Axes], None]) -> str:
     return re.sub(r"<[^>]*>", lambda tag: IDS.sub(rf"\g<1>{name}-", tag[0]), svg)
 
 
-def strip_plot(archive: Archive, rows: Sequence[Row], metric: Metric) -> str:
+def strip_plot(archive: Archive, rows: Sequence[Row], score: Score) -> str:
     """Every slide as a dot, one strip per split and model; the mean and its interval as a bar."""
 
     def draw(axes: Axes) -> None:
         for place, row in enumerate(rows):
-            results = scored(archive, row.model, row.split)
-            values = [r.scores.get(metric.key) for r in results]
-            values = np.array([v for v in values if v is not None])
+            found = (r.scores.get(score.column) for r in scored(archive, row.model, row.split))
+            values = np.array([value for value in found if value is not None])
             colour = COLOURS[archive.models.index(row.model) % len(COLOURS)]
-            axes.scatter(
-                *(values, place + spread(values)),
-                s=24,
-                color=colour,
-                alpha=0.6,
-                linewidths=0,
-                rasterized=len(values) > MOST_DOTS_AS_VECTORS,
-            )
-            mean = row.estimates[metric.key]
-            if mean.low is not None:
-                axes.plot([mean.low, mean.high], [place, place], color=INK, linewidth=2.2)
-            if mean.mean is not None:
-                axes.plot(
-                    *(mean.mean, place),
-                    "o",
-                    color="white",
-                    markeredgecolor=INK,
-                    markeredgewidth=1.6,
-                    markersize=6.5,
-                )
+            _draw_dots(axes, values, place, colour)
+            _draw_mean(axes, row.estimates[score.column], place)
         axes.set_yticks(range(len(rows)), [_strip_name(archive, row) for row in rows])
         axes.set_ylim(len(rows) - 0.45, -0.55)
         axes.grid(axis="x")
         axes.spines["left"].set_visible(False)
-        if metric.key == "pixel_error":
-            axes.set_xlim(left=0)
-        else:
-            axes.set_xlim(right=1.01)
+        _limit_to_best(axes, score)
 
-    return draw_svg(f"strip-{metric.key}", 0.6 + 0.5 * len(rows), draw)
+    return draw_svg(f"strip-{score.column}", 0.6 + 0.5 * len(rows), draw)
+
+
+def _draw_dots(axes: Axes, values: np.ndarray, place: float, colour: str) -> None:
+    axes.scatter(
+        values,
+        place + spread(values),
+        s=24,
+        color=colour,
+        alpha=0.6,
+        linewidths=0,
+        rasterized=len(values) > MOST_DOTS_AS_VECTORS,
+    )
+
+
+def _draw_mean(axes: Axes, estimate: Estimate, place: float) -> None:
+    """The interval as a bar, the mean as a ring."""
+    if estimate.low is not None and estimate.high is not None:
+        axes.plot([estimate.low, estimate.high], [place, place], color=INK, linewidth=2.2)
+    if estimate.mean is not None:
+        ring = {"color": "white", "markeredgecolor": INK, "markeredgewidth": 1.6, "markersize": 6.5}
+        axes.plot([estimate.mean], [place], "o", **ring)
+
+
+def _limit_to_best(axes: Axes, score: Score) -> None:
+    """Let the axis end at the best value, where there is one."""
+    if not score.is_higher_better:
+        axes.set_xlim(left=score.lowest)
+    elif np.isfinite(score.highest):
+        axes.set_xlim(right=score.highest + 0.01 * (score.highest - score.lowest))
 
 
 def spread(values: np.ndarray) -> np.ndarray:
@@ -131,28 +141,20 @@ def curve_plots(model: Model, number: int) -> list[tuple[str, str]]:
     ]
 
 
-def _curves(name: str, folds: Sequence, wanted: dict[str, tuple[str, str]]) -> str:
+def _curves(name: str, folds: Sequence[Fold], wanted: dict[str, tuple[str, str]]) -> str:
     def draw(axes: Axes) -> None:
         for place, fold in enumerate(folds):
+            colour = COLOURS[place % len(COLOURS)]
             for column, (label, dash) in wanted.items():
-                if column not in fold.history:
-                    continue
-                y, x = fold.history[column], fold.history["epoch"]
-                axes.plot(
-                    *(x, y, dash),
-                    color=COLOURS[place % len(COLOURS)],
-                    linewidth=1.5,
-                    marker="o",
-                    markevery=_alone(y),
-                    markersize=3,
-                    label=f"fold {fold.number}, {label}" if len(folds) > 1 else label,
-                )
-                if column == "validation_dice" and fold.best_epoch in x:
-                    best = y[x.index(fold.best_epoch)]
-                    if np.isfinite(best):
-                        axes.plot(fold.best_epoch, best, "o", color=COLOURS[place % len(COLOURS)])
+                if column in fold.history:
+                    text = f"fold {fold.number}, {label}" if len(folds) > 1 else label
+                    _draw_curve(axes, fold.history, column, dash, colour, text)
+            if "validation_dice" in wanted:
+                _draw_kept_epoch(axes, fold, colour)
         axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        epochs = AutoLocator()
+        epochs.set_params(integer=True)
+        axes.xaxis.set_major_locator(epochs)
         axes.grid()
         if len(axes.lines) > 1 and len(wanted) > 1:
             axes.legend(ncols=2 if len(axes.lines) > 4 else 1)
@@ -160,7 +162,33 @@ def _curves(name: str, folds: Sequence, wanted: dict[str, tuple[str, str]]) -> s
     return draw_svg(name, 2.5, draw)
 
 
-def _alone(values: Sequence[float]) -> list[int]:
+def _draw_curve(
+    axes: Axes, history: History, column: str, dash: str, colour: str, label: str
+) -> None:
+    values = history[column]
+    axes.plot(
+        history["epoch"],
+        values,
+        dash,
+        color=colour,
+        linewidth=1.5,
+        marker="o",
+        markevery=single_epochs(values),
+        markersize=3,
+        label=label,
+    )
+
+
+def _draw_kept_epoch(axes: Axes, fold: Fold, colour: str) -> None:
+    """A dot at the epoch whose weights were kept, if it was measured."""
+    epochs, dice = fold.history["epoch"], fold.history.get("validation_dice", [])
+    if dice and fold.best_epoch in epochs:
+        best = dice[epochs.index(fold.best_epoch)]
+        if np.isfinite(best):
+            axes.plot([fold.best_epoch], [best], "o", color=colour)
+
+
+def single_epochs(values: Sequence[float]) -> list[int]:
     """Places of values between gaps, NaN, on both sides: no line shows them."""
     known = np.pad(np.isfinite(values), 1)
     return np.flatnonzero(known[1:-1] & ~known[:-2] & ~known[2:]).tolist()

@@ -1,87 +1,26 @@
 """Means over slides with their intervals, and the order of slides from worst to best."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from overtile.ingest.catalogue import SPLITS
+from overtile.metrics.metric import Score
+from overtile.metrics.registry import headlines, scores_to_show
+from overtile.metrics.statistics import Estimate, estimate
 from overtile.reporting.inputs import Archive, Result
 
-CONFIDENCE = 0.95
-FEWEST_SLIDES = 3
-RESAMPLES = 2000
-SEED = 20150518
-VALUES_AT_ONCE = 2_000_000
 SPLIT_NAMES = {"test": "test", "val": "validation", "train": "training", "": "all slides"}
 
 
 @dataclass(frozen=True)
-class Metric:
-    """A score to show. key: column of scores.tsv; hint: what it says, for readers."""
-
-    key: str
-    title: str
-    hint: str
-
-
-HEADLINES = (
-    Metric("f1", "Object F1", "objects found and outlined right, of all; 1 is perfect"),
-    Metric("dice", "Dice", "overlap of segmented and true area; 1 is perfect"),
-    Metric("pixel_error", "Pixel error", "share of pixels with the wrong class; 0 is perfect"),
-)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over slides. low, high: its 95 % interval, None below 3 slides.
-
-    n: slides that were measured; missing: slides where there was nothing to measure.
-    """
-
-    mean: float | None
-    low: float | None
-    high: float | None
-    n: int
-    missing: int
-
-
-@dataclass(frozen=True)
 class Row:
-    """The scores of one model on the slides of one split."""
+    """The scores of one model on the slides of one split. estimates: by column of scores.tsv."""
 
     model: str
     split: str
     slides: int
     estimates: dict[str, Estimate]
-
-
-def estimate(values: Sequence[float | None]) -> Estimate:
-    """Mean, and a percentile bootstrap interval of it over slides, with a fixed seed.
-
-    Source: Efron and Tibshirani 1993, chapter 13, doi:10.1201/9780429246593.
-    """
-    known = np.array([v for v in values if v is not None], dtype=float)
-    missing = len(values) - len(known)
-    if not len(known):
-        return Estimate(None, None, None, 0, missing)
-    mean = float(known.mean())
-    if len(known) < FEWEST_SLIDES:
-        return Estimate(mean, None, None, len(known), missing)
-    from scipy.stats import bootstrap  # late: half a second
-
-    interval = bootstrap(
-        (known,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        batch=max(1, VALUES_AT_ONCE // len(known)),
-        vectorized=True,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(SEED),
-    ).confidence_interval
-    return Estimate(mean, float(interval.low), float(interval.high), len(known), missing)
 
 
 def scored(archive: Archive, model: str, split: str) -> list[Result]:
@@ -95,32 +34,42 @@ def splits_of(archive: Archive) -> list[str]:
     return [split for split in SPLITS if split in present]
 
 
-def columns(archive: Archive) -> list[tuple[str, str]]:
-    """(column of scores.tsv, title) of the summary table."""
-    return [
-        ("f1", "Object F1"),
-        *((f"dice_{name}", f"Dice {name}") for name in archive.classes),
-        ("iou", "IoU"),
-        ("pixel_error", "Pixel error"),
-        ("rand_f1", "VRand"),
-        ("information_f1", "VInfo"),
-    ]
+def mean_columns(archive: Archive) -> dict[str, str]:
+    """The title of each column of the table of means, by its column of scores.tsv."""
+    return {
+        column: title
+        for score in scores_to_show()
+        if score.in_means
+        for column, title in score.columns(archive.class_names).items()
+    }
 
 
 def summarise(archive: Archive) -> list[Row]:
     """One row per split and model that has scores."""
-    keys = [*(key for key, _ in columns(archive)), "dice"]
     return [
-        Row(
-            model,
-            split,
-            len(results),
-            {k: estimate([r.scores.get(k) for r in results]) for k in keys},
-        )
+        Row(model, split, len(results), _estimates(archive, results))
         for split in splits_of(archive)
         for model in archive.models
         if (results := scored(archive, model, split))
     ]
+
+
+def _estimates(archive: Archive, results: Sequence[Result]) -> dict[str, Estimate]:
+    """Of the table of means, and of headlines."""
+    found = {}
+    for score in scores_to_show():
+        if score.in_means or score.headline is not None:
+            measured = [r for r in results if is_measured(score, r, archive.class_names)]
+            unmeasured = len(results) - len(measured)
+            for column in score.columns(archive.class_names):
+                values = [r.scores.get(column) for r in measured]
+                found[column] = estimate(values, unmeasured)
+    return found
+
+
+def is_measured(score: Score, result: Result, class_names: Sequence[str]) -> bool:
+    """Whether a score file has a score; not where it is older than the score's metric."""
+    return any(column in result.scores for column in score.columns(class_names))
 
 
 def split_name(split: str) -> str:
@@ -134,20 +83,34 @@ def shares_groups(archive: Archive) -> bool:
     return any(count > 1 for count in groups.values())
 
 
-def badness(result: Result) -> tuple:
-    """Sort key, worst first: by object F1, then Dice; without scores last, in sheet order."""
-    f1, dice = result.scores.get("f1"), result.scores.get("dice")
-    return (not result.scores, f1 is None, f1 or 0.0, dice is None, dice or 0.0)
+def worst_first(results: Iterable[Result]) -> list[Result]:
+    """Results by their headlines, the first one first; those without scores last.
+
+    Equal ones stay in their order. Where there was nothing to measure comes after the best value.
+    """
+    scores = headlines()
+
+    def badness(result: Result) -> tuple:
+        values = [(score, result.scores.get(score.column)) for score in scores]
+        ranks = [
+            (value is None, (value or 0.0) * (1 if score.is_higher_better else -1))
+            for score, value in values
+        ]
+        return not result.scores, ranks
+
+    return sorted(results, key=badness)
 
 
 def extremes(archive: Archive, model: str, each: int = 3) -> tuple[list[Result], list[Result]]:
     """The worst and the best results of a model, worst and best first, none in both.
 
-    From the first split that has scores with objects, so that test slides come before others.
+    From the first split in which the first headline was measured, so that test slides come before
+    others.
     """
+    column = headlines()[0].column
     for split in splits_of(archive):
-        ranked = [r for r in scored(archive, model, split) if r.scores.get("f1") is not None]
-        ranked.sort(key=lambda r: (*badness(r), r.slide.name))
+        ranked = [r for r in scored(archive, model, split) if r.scores.get(column) is not None]
+        ranked = worst_first(sorted(ranked, key=lambda r: r.slide.name))
         if ranked:
             worst = min(each, (len(ranked) + 1) // 2)
             best = min(each, len(ranked) - worst)

@@ -2,27 +2,24 @@
 
 import csv
 import io
+from collections.abc import Sequence
 
+from overtile.metrics.registry import table_scores
 from overtile.reporting.inputs import Archive, Result
 
 FORMULA_STARTS = ("=", "+", "-", "@")
-AFTER_CLASSES = (
-    *("f1", "precision", "recall", "pixel_error", "rand_f1", "rand_split", "rand_merge"),
-    *("information_f1", "splits_bits", "merges_bits"),
-)
 
 
 def score_columns(archive: Archive) -> list[str]:
     """Columns of scores, in order."""
-    per_class = [f"{kind}_{name}" for kind in ("dice", "iou") for name in archive.classes]
-    return ["dice", *per_class, *AFTER_CLASSES]
+    return [c for score in table_scores() for c in score.columns(archive.class_names)]
 
 
 def as_tsv(archive: Archive) -> str:
-    """The table of all slides that were segmented. Empty cells: not known, or nothing to measure.
+    """The table of all slides that were segmented.
 
-    A name that a spreadsheet would take for a formula begins with an apostrophe, one with quotes
-    stands in quotes as in CSV.
+    Empty cells: not known, not measured, or nothing to measure. A name that a spreadsheet would
+    take for a formula begins with an apostrophe, one with quotes stands in quotes as in CSV.
     """
     names = score_columns(archive)
     header = ["slide", "model", "split", "objects", "objects_reference", *map(safe_cell, names)]
@@ -32,7 +29,7 @@ def as_tsv(archive: Archive) -> str:
     return file.getvalue()
 
 
-def _row(result: Result, names: list[str]) -> list[str]:
+def _row(result: Result, names: Sequence[str]) -> list[str]:
     texts = [result.slide.name, result.model, result.slide.split]
     numbers = [result.found, result.reference, *(result.scores.get(name) for name in names)]
     return [*map(safe_cell, texts), *("" if n is None else repr(n) for n in numbers)]

@@ -11,8 +11,9 @@ from overtile.metrics import columns as module
 from overtile.metrics import matching
 from overtile.metrics.columns import sort_keys
 from overtile.metrics.counts import Agreement
+from overtile.metrics.metric import Comparison
 from overtile.metrics.pairs import Pairs, count_pairs, merged
-from overtile.metrics.scores import all_scores
+from overtile.metrics.score_files import measure_all
 from tests.examples import examples
 from tests.unit import naive_scores
 
@@ -98,7 +99,7 @@ def test_counts_and_scores_are_the_naive_ones(columns, threshold):
     np.add.at(confusion, (columns[1][counts], columns[3][counts]), 1)
     np.testing.assert_array_equal(agreement.confusion, confusion)
     assert agreement.ignored == (~counts).sum()
-    scores = all_scores(agreement, NAMES, threshold)
+    scores = measure_all(Comparison(agreement, NAMES, threshold))
     assert scores["objects"] == naive_scores.object_scores(expected, threshold)
     partitions = naive_scores.partition_scores(expected)
     assert scores["rand"] == partitions["rand"]  # to the last bit, as pixels are whole numbers

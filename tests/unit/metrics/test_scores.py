@@ -12,8 +12,11 @@ from overtile.geometry.components import IGNORE
 from overtile.geometry.spans import plan_blocks
 from overtile.metrics.compare import compare
 from overtile.metrics.counts import Agreement
+from overtile.metrics.metric import Comparison
+from overtile.metrics.objects import object_scores
+from overtile.metrics.overlap import class_scores
 from overtile.metrics.partitions import partition_scores
-from overtile.metrics.scores import all_scores, class_scores, object_scores
+from overtile.metrics.score_files import measure_all
 from tests.examples import examples
 
 NAMES = ["background", "cell"]
@@ -46,7 +49,7 @@ def test_dice_and_iou_by_hand():
     assert scores["background"]["dice"] == pytest.approx(2 * 10 / (12 + 12))
     assert scores["background"]["iou"] == pytest.approx(10 / 14)
     assert (scores["cell"]["reference_px"], scores["cell"]["segmented_px"]) == (4, 4)
-    assert all_scores(agreement, NAMES, 0.5)["pixel_error"] == pytest.approx(4 / 16)
+    assert measure_all(Comparison(agreement, NAMES, 0.5))["pixel_error"] == pytest.approx(4 / 16)
 
 
 def test_three_classes_by_hand():
@@ -72,7 +75,7 @@ def test_ignored_pixels_count_nowhere(ignored_in):
     plain = [[0, 1, 0, 1]]
     classes = (ignored, plain) if ignored_in == "reference" else (plain, ignored)
     agreement = agree([[0, 1, 0, 0]], [[0, 1, 0, 2]], *classes)
-    scores = all_scores(agreement, NAMES, 0.5)
+    scores = measure_all(Comparison(agreement, NAMES, 0.5))
     assert (scores["pixels"], scores["ignored_px"], scores["pixel_error"]) == (2, 2, 0)
     assert (scores["objects"]["segmented"], scores["objects"]["f1"]) == (1, 1)
 
@@ -89,7 +92,9 @@ def test_any_cut_into_blocks_gives_the_same_scores(reference, segmented, edge):
         ids = reference[block.slices], segmented[block.slices]
         pieces.add(ids[0], ids[0] > 0, ids[1], ids[1] > 0)
     for threshold in (0.2, 0.5):
-        assert all_scores(pieces, NAMES, threshold) == all_scores(whole, NAMES, threshold)
+        assert measure_all(Comparison(pieces, NAMES, threshold)) == measure_all(
+            Comparison(whole, NAMES, threshold)
+        )
 
 
 def allowed_matches(reference, segmented, threshold) -> dict[int, list[int]]:
@@ -142,7 +147,7 @@ def test_objects_in_only_one_picture_have_an_f1_of_0():
 
 
 def test_equal_pictures_score_full_whatever_the_numbers():
-    scores = all_scores(agree([[1, 1, 0, 2]], [[9, 9, 0, 4]]), NAMES, 1.0)
+    scores = measure_all(Comparison(agree([[1, 1, 0, 2]], [[9, 9, 0, 4]]), NAMES, 1.0))
     assert scores["objects"]["f1"] == 1
     assert scores["rand"] == {"f1": 1, "split": 1, "merge": 1}
     assert scores["information"] == {"f1": 1, "splits_bits": 0, "merges_bits": 0}
@@ -254,7 +259,7 @@ def test_a_shifted_real_mask_scores_as_scikit_image_says(data):
     path = sorted((data / "nuclei_dsb2018" / "fluo" / "label").iterdir())[0]
     reference = tifffile.imread(path)
     segmented = np.roll(reference, (2, 3), axis=(0, 1))
-    scores = all_scores(agree(reference, segmented), NAMES, 0.5)
+    scores = measure_all(Comparison(agree(reference, segmented), NAMES, 0.5))
     error, split, merge = adapted_rand_error(reference, segmented, ignore_labels=(0,))
     expected = {"f1": 1 - error, "split": split, "merge": merge}
     assert scores["rand"] == pytest.approx(expected)
@@ -290,7 +295,7 @@ def test_stores_are_compared_as_their_pixels_are(tmp_path, monkeypatch):
     stores = store_of(one, tmp_path / "a"), store_of(two, tmp_path / "b")
     scores = compare(*stores, 0.3)
     ids = [store.array[0] for store in stores]
-    expected = all_scores(agree(*ids), NAMES, 0.3)
+    expected = measure_all(Comparison(agree(*ids), NAMES, 0.3))
     digests = {"reference": stores[0].digest, "segmentation": stores[1].digest}
     assert scores == digests | expected
 

@@ -10,16 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from overtile import provenance
 from overtile.errors import InputError
 from overtile.ingest import catalogue
 from overtile.ingest.catalogue import Slide
-from overtile.metrics.counts import Agreement
-from overtile.metrics.scores import all_scores
+from overtile.metrics.registry import headlines
 from overtile.planning.plan import Fold
 from overtile.reporting import (
     closeup,
@@ -29,7 +26,6 @@ from overtile.reporting import (
     pictures,
     planes,
     plots,
-    score_files,
     summary,
     table,
     trained,
@@ -42,39 +38,9 @@ from overtile.settings.checks import to_plain
 from overtile.stores.yaml_files import write_yaml
 from overtile_workflow.sheet import read_sheet as read_workflow_sheet
 from tests.plans import small_plan
+from tests.scores import score_values
 
 HOSTILE = "<script>alert(1)</script>"
-
-
-def score_values(slide: str, f1: float | None = 0.8, model: str = "unet") -> dict:
-    """A score file as evaluate.py writes it. f1: in tenths, None for a slide without objects."""
-    objects = 0 if f1 is None else 10
-    share = None if f1 is None else round(10 * f1) / 10
-    return {
-        "slide": slide,
-        "model": model,
-        "reference": "d1",
-        "segmentation": "d2",
-        "pixels": 80,
-        "ignored_px": 3,
-        "pixel_error": 12 / 80,
-        "confusion": [[54, 6], [6, 14]],
-        "classes": {
-            "background": {"dice": 0.9, "iou": 54 / 66, "reference_px": 60, "segmented_px": 60},
-            "cell": {"dice": 0.7, "iou": 14 / 26, "reference_px": 20, "segmented_px": 20},
-        },
-        "objects": {
-            "iou_threshold": 0.5,
-            "reference": objects,
-            "segmented": objects,
-            "matched": 0 if f1 is None else round(10 * f1),
-            "precision": share,
-            "recall": share,
-            "f1": share,
-        },
-        "rand": None,
-        "information": {"f1": 0.5, "splits_bits": 0.1, "merges_bits": 0.2},
-    }
 
 
 def result(slide: str, f1: float | None, split: str = "test", model: str = "unet") -> Result:
@@ -96,90 +62,11 @@ def score_folder(tmp_path: Path) -> Path:
     return folder.parent
 
 
-def test_a_score_file_becomes_the_columns_of_the_table(score_folder):
-    score = score_files.read_score(score_folder / "unet" / "a.json")
-    assert (score.slide, score.model, score.found, score.reference) == ("a", "unet", 10, 10)
-    assert score.values["dice"] == score.values["dice_cell"] == 0.7
-    assert score.values["dice_background"] == 0.9
-    assert score.values["rand_f1"] is None
-    assert score.values["information_f1"] == 0.5
-
-
-def test_files_of_evaluation_contradict_themselves_nowhere(tmp_path):
-    rng = np.random.default_rng(0)
-    for number in range(20):
-        agreement = Agreement(3)
-        shape = (1, 9, 11)
-        ids = [
-            rng.integers(0, 5, shape) * (rng.random(shape) < rng.choice([0, 0.5, 1])) for _ in "ab"
-        ]
-        classes = [np.where(i, rng.integers(1, 3, 6)[i], 0).astype(np.uint8) for i in ids]
-        agreement.add(ids[0], classes[0], ids[1], classes[1])
-        path = tmp_path / f"{number}.json"
-        names = ["background", "cell", "other"]
-        path.write_text(json.dumps(all_scores(agreement, names, 0.5)))
-        assert score_files.read_score(path).classes == tuple(names)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"objects": None},
-        {"classes": [1]},
-        {"pixel_error": "low"},
-        {"pixel_error": 0.25},
-        {"pixels": 81},
-        {"rand": {}},
-        {"rand": {"f1": 0.5, "split": 0.9, "merge": 0.9}},
-        {"information": {"f1": 1.5, "splits_bits": 0.1, "merges_bits": 0.2}},
-        {"slide": 3},
-        {"confusion": [[54, 6]]},
-        {"confusion": [[55, 6], [6, 14]]},
-        {"confusion": [[54, 6], [6, True]]},
-    ],
-)
-def test_a_file_that_is_no_score_or_contradicts_itself_is_refused_by_name(tmp_path, change):
-    path = tmp_path / "odd.json"
-    path.write_text(json.dumps(score_values("a") | change))
-    with pytest.raises(InputError, match=r"odd\.json.*evaluate\.py"):
-        score_files.read_score(path)
-
-
-@pytest.mark.parametrize(
-    ("part", "key", "value"),
-    [
-        *(("objects", key, 9) for key in ("reference", "segmented", "matched")),
-        *(("objects", key, 0.7) for key in ("f1", "precision", "recall")),
-        *(("objects", "iou_threshold", value) for value in (0, None, 1.5, True)),
-        *(("classes", "cell", {"dice": value, "iou": 14 / 26}) for value in (0.6, None, 7)),
-        ("classes", "cell", {"dice": 0.7, "iou": 0.5}),
-    ],
-)
-def test_a_score_that_its_counts_do_not_give_is_refused(tmp_path, part, key, value):
-    path, values = tmp_path / "odd.json", score_values("a")
-    path.write_text(json.dumps(values | {part: values[part] | {key: value}}))
-    with pytest.raises(InputError, match=r"odd\.json.*damaged"):
-        score_files.read_score(path)
-
-
-@pytest.mark.parametrize("text", ["[]", "3", "{}", "not json", '{"pixel_error": NaN}'])
-def test_other_json_is_refused(tmp_path, text):
-    path = tmp_path / "odd.json"
-    path.write_text(text)
-    with pytest.raises(InputError, match=r"odd\.json"):
-        score_files.read_score(path)
-
-
 def test_the_same_slide_scored_twice_is_refused(score_folder):
     copy = score_folder / "copy.json"
     copy.write_text(json.dumps(score_values("a")))
     with pytest.raises(InputError, match="give one of them"):
         inputs.load_archive([score_folder], None, None, [], "reference")
-
-
-def test_a_file_named_twice_counts_once(score_folder):
-    file = score_folder / "unet" / "a.json"
-    assert len(score_files.find_scores([file, score_folder, file])) == 3
 
 
 def test_the_sheet_says_which_slides_count_and_in_what_order(score_folder, tmp_path):
@@ -232,32 +119,6 @@ def test_the_sheet_is_read_as_the_workflow_reads_it(tmp_path):
 def test_nothing_to_report_is_refused():
     with pytest.raises(InputError, match="no slides"):
         inputs.load_archive([], None, None, [], "reference")
-
-
-def test_missing_values_leave_the_mean_alone_and_are_counted():
-    estimate = summary.estimate([None, 0.25, 0.75, None])
-    assert (estimate.mean, estimate.n, estimate.missing) == (0.5, 2, 2)
-    assert estimate.low is estimate.high is None
-
-
-def test_no_value_at_all_has_no_mean():
-    assert summary.estimate([None]) == summary.Estimate(None, None, None, 0, 1)
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.lists(st.floats(0, 1), min_size=3, max_size=30))
-def test_the_interval_holds_the_mean_inside_the_values_range(values):
-    estimate = summary.estimate(values)
-    slack = 1e-12
-    assert min(values) - slack <= estimate.low <= estimate.mean + slack
-    assert estimate.mean - slack <= estimate.high <= max(values) + slack
-    assert estimate == summary.estimate(values)
-
-
-def test_the_interval_narrows_like_the_standard_error():
-    values = np.random.default_rng(0).normal(0.5, 0.1, 400).tolist()
-    estimate = summary.estimate(values)
-    assert estimate.high - estimate.low == pytest.approx(2 * 1.96 * 0.1 / 20, rel=0.15)
 
 
 def test_worst_and_best_come_from_the_test_slides_and_never_overlap():
@@ -343,7 +204,7 @@ def test_plots_are_the_same_bytes_each_time_and_escape_names():
     archive = archive_of([replace(result(str(n), n / 9), model=HOSTILE) for n in range(9)])
     archive = replace(archive, models=(HOSTILE, "$x_"))
     rows = summary.summarise(archive)
-    one, two = (plots.strip_plot(archive, rows, summary.HEADLINES[0]) for _ in range(2))
+    one, two = (plots.strip_plot(archive, rows, headlines()[0]) for _ in range(2))
     assert one == two
     assert "<script" not in one
     assert "<metadata" not in one
@@ -368,8 +229,8 @@ def test_an_epoch_in_which_a_class_was_not_measured_is_a_gap(tmp_path):
     path.write_text(head + "1\t0.5\t\t\n2\t0.4\t0.8\t0.7\n3\t0.3\t\t0.9\n4\t0.3\t0.8\t\n")
     history = models.read_history(path)
     np.testing.assert_array_equal(history["validation_dice"], [np.nan, 0.8, np.nan, 0.8])
-    assert plots._alone(history["validation_dice"]) == [1, 3]
-    assert plots._alone([1.0, 2.0, np.nan, 1.0]) == [3]
+    assert plots.single_epochs(history["validation_dice"]) == [1, 3]
+    assert plots.single_epochs([1.0, 2.0, np.nan, 1.0]) == [3]
     for best in (1, 2, None):
         fold = models.Fold(0, history, best, trained.TrainingCost())
         drawn = plots.curve_plots(models.Model("m", (), (fold,), {}), 0)
@@ -537,8 +398,8 @@ def test_an_archive_without_scores_still_has_a_page():
 @pytest.mark.parametrize(
     ("thresholds", "text"),
     [
-        ([0.3], "(IoU of 0.3 or more)"),
-        ([0.7, 0.5, 0.7], "(IoU of 0.5 or 0.7 or more, as set for its score file)"),
+        ([0.3], "(IoU of at least 0.3)"),
+        ([0.7, 0.5, 0.7], "(IoU of at least 0.5 or 0.7, as set for its score file)"),
     ],
 )
 def test_the_page_says_from_which_overlap_on_objects_match(tmp_path, thresholds, text):
