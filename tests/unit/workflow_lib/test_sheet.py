@@ -114,7 +114,7 @@ def test_slides_without_a_group_are_never_of_the_same(sheet):
 def test_a_missing_picture_or_label_file_is_refused_by_its_full_path(sheet, tmp_path):
     message = refusal(sheet, "s\tno.tif")
     assert f"line 2: image of slide s: no such file '{tmp_path}/data/no.tif'" in message
-    assert "labels of slide s: no file" in refusal(sheet, "s\ta.tif\tno.tif")
+    assert "labels of slide s: no such file" in refusal(sheet, "s\ta.tif\tno.tif")
 
 
 def test_a_mask_is_found_like_a_picture_and_may_be_left_out(sheet, tmp_path):
@@ -222,7 +222,7 @@ def test_each_file_is_looked_for_once(sheet, monkeypatch):
 def test_the_last_of_ten_thousand_rows_is_checked_as_the_first(sheet):
     lines = [f"s{i}\ta.tif" for i in range(10_000)]
     assert "line 10002: slide 's0' is in two rows" in refusal(sheet, *lines, "s0\ta.tif")
-    assert "line 10002: image of slide x: no file" in refusal(sheet, *lines, "x\tno.tif")
+    assert "line 10002: image of slide x: no such file" in refusal(sheet, *lines, "x\tno.tif")
 
 
 def test_a_slide_that_is_asked_for_and_not_there_names_the_nearest(sheet):
@@ -246,7 +246,7 @@ def test_no_value_can_become_two_lines_of_a_file_of_arguments(sheet, tmp_path, c
     (tmp_path / "data" / value).touch()
     row = {"slide": "s", "image": "a.tif", "labels": "b.tif", "mask": "b.tif", column: value}
     message = refusal(sheet, "\t".join(row.values()), header="\t".join(row))
-    assert f"line 2: {column} {value!r} of slide s has a line break" in message
+    assert f"line 2: {column} {value!r} of slide s contains a line break" in message
 
 
 @pytest.mark.parametrize("folder", ["config", "config/examples/isbi2012"])

@@ -64,7 +64,10 @@ def read_sheet(path: str, data: str) -> Sheet:
             continue
         where = f"{path}, line {number}"
         if len(cells) > len(header):
-            raise ValueError(f"{where}: has {len(cells)} cells, but the header has {len(header)}; correct the row")
+            raise ValueError(
+                f"{where}: has {len(cells)} cells, but the header has "
+                f"{len(header)}; correct the row"
+            )
         cells += [""] * (len(header) - len(cells))
         row = Row(**dict(zip(header, cells, strict=True)))
         row = _check_row(where, row, data)
