@@ -237,7 +237,7 @@ def test_two_slides_of_one_name_are_refused(step, archive, twins, tmp_path):
         ("{width: 1024, depth: 6}", "parameters (width 1024, 6 levels); allowed: "),
         ("{augmentation: {noise: -1}}", "settings.yaml, augmentation: noise is -1; allowed: 0 and"),
         ("{augmentation: {noises: 1}}", "unknown key 'noises'; did you mean 'noise'?"),
-        ("{seed: &s 1, folds: *s}", "has a name for a part of it"),
+        ("{seed: &s 1, folds: *s}", "has an anchor or alias"),
     ],
 )
 def test_a_network_that_cannot_be_is_refused_while_planning(step, archive, tmp_path, line, message):

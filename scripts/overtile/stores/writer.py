@@ -56,7 +56,7 @@ def claim(path: Path, holds: str) -> None:
         listed = ", ".join(sorted(names)[:8])
         raise InputError(
             f"{path}: has files that are not of a store ({listed}); choose another folder, or "
-            "delete them if they are of no use"
+            "delete them if you do not need them"
         )
     if found not in (None, "", holds):
         raise InputError(f"{path}: holds {found}, not {holds}; choose another folder")
