@@ -1,4 +1,4 @@
-"""Work out everything that training will do, from the training slides and the settings."""
+"""Make every decision of a training from its slides and settings, and write the plan."""
 
 import sys
 

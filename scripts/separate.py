@@ -1,4 +1,4 @@
-"""Cut a thin border of background between touching cells, as the labels that a network learns."""
+"""Make training labels: touching cells get a thin border of background between them."""
 
 import sys
 

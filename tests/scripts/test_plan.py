@@ -97,7 +97,7 @@ def test_labels_that_still_touch_are_refused_where_the_settings_separate(step, t
         *("--settings", touching / "settings.yaml", "--plan", tmp_path / "plan.yaml"),
     )
     assert result.returncode == 1
-    assert "separated by 0 px, the settings say separate_px: 1" in result.stderr
+    assert "separated by 0 px, but separate_px is 1" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 
 

@@ -105,5 +105,5 @@ def test_a_file_above_the_limit_is_refused_and_one_at_it_read(tmp_path, monkeypa
     monkeypatch.setattr(yaml_files, "MOST_BYTES", 8)
     assert read_yaml(path) == {"a": 12345}
     monkeypatch.setattr(yaml_files, "MOST_BYTES", 7)
-    with pytest.raises(InputError, match="has more than 7 bytes; allowed: at most that"):
+    with pytest.raises(InputError, match="has more than 7 bytes; allowed: up to that"):
         read_yaml(path)
