@@ -41,7 +41,7 @@ def run(args):
         kind = labels.attributes["kind"]
         if kind != "instances":
             raise InputError(
-                f"{args.labels}: has {kind} labels; allowed: instances, as only these can touch"
+                f"{args.labels}: has {kind} labels; allowed: instances; only these can touch"
             )
         if "separate_px" in labels.attributes:
             raise InputError(f"{args.labels}: is already separated; give the labels it came from")

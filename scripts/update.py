@@ -46,7 +46,7 @@ def run(args):
         for process in processes_in(folder, "snakemake"):
             raise StillRunning(
                 f"{folder}: a run that was started by hand is still going on, process {process}; "
-                "nothing to do but wait"
+                "wait until it ends"
             )
         # Not before it is known that nobody relies on Snakemake's own lock.
         hidden = processes_in(folder, "snakemake", or_hidden=True) if held.was_killed else []

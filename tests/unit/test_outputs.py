@@ -65,7 +65,7 @@ def test_nothing_is_written_among_the_pixels_of_an_input(refused, check, slide, 
         (slide / "labels" / "m").mkdir()
         (slide / "labels" / "m" / "zarr.json").write_text("{}")
     refused(
-        "--store would lie among the files of the store", "--in", slide, "--store", slide / name
+        "--store would be inside the store", "--in", slide, "--store", slide / name
     )
 
 

@@ -181,8 +181,8 @@ def _plan_facts(plan: Plan) -> list[tuple[str, str]]:
             f"{plan.epochs} epochs of {plan.steps_per_epoch} steps, {plan.optimiser}, "
             f"learning rate {plan.learning_rate}, seed {plan.seed}",
         ),
-        ("Slides learnt from", _names(train)),
-        ("Slides for validation", _names(validation)),
+        ("Training slides", _names(train)),
+        ("Validation slides", _names(validation)),
         *([("Folds", f"{len(folds)}, each leaves other groups out")] if len(folds) > 1 else []),
     ]
 
