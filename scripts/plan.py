@@ -64,8 +64,6 @@ def run(args):
         raise InputError(
             f"--groups: {len(groups)} groups for {len(train)} slides; give one per slide"
         )
-            f"--groups: {len(groups)} groups for {len(train)} slides; give one per slide"
-        )
     labels = labels_of([*train, *validation], args.labels)
     write_yaml(args.plan, make_plan(train, validation, labels, groups, settings).written())
     return {"content": digest_file(args.plan)}
