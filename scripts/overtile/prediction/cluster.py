@@ -176,7 +176,7 @@ def _try_to_submit(script: str) -> None:
         tried = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise InputError(
-            "--cluster slurm: there is no sbatch on this machine; run it on a machine with SLURM"
+            "--cluster slurm: no sbatch on this machine; run it on one with SLURM"
         ) from None
     if tried.returncode != 0:
         said = " ".join(tried.stderr.split())
