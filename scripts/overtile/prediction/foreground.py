@@ -110,7 +110,7 @@ def own_foreground(image: Store, mask: Store) -> Foreground:
     for edge, other in zip(mask.shape, image.shape, strict=True):
         if edge > other:
             raise InputError(
-                f"{mask.shown}: mask is {mask.shape} (z, y, x) px, larger than the slide, "
+                f"{mask.shown}: mask is {mask.shape} (z, y, x) px, larger than the slide "
                 f"{image.shape}; give one of the same size or smaller"
             )
     return Foreground(mask.array, image.shape)
