@@ -197,7 +197,7 @@ def _fill_by_other_pixels(prediction: Prediction, writer: StoreWriter, key: str,
         def bring(block: Block) -> tuple[np.ndarray, dict]:
             return prediction.block_from(seen, block), {"made": made}
 
-        label = f"bring {prediction.image.name} back"
+        label = f"resample {prediction.image.name} to its own pixels"
         writer.fill("0", bring, label=label, workers=BLOCKS_AT_ONCE, client=client)
     return writer.records("0")[0]["made"]
 

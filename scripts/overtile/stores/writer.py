@@ -209,7 +209,7 @@ class StoreWriter:
         """
         blocks = self.blocks(name)
         finished = sum(self._journal.get(_entry(name, block)) is not None for block in blocks)
-        with progress(finished, label="check what is finished") as advance:
+        with progress(finished, label="check finished blocks") as advance:
             return [block for block in blocks if not self._is_done(name, block, advance)]
 
     def _is_done(self, name: str, block: Block, advance: Callable[[], None]) -> bool:
