@@ -59,7 +59,7 @@ def read_model(folder: Path, code_today: Callable[[str], str]) -> Model:
     if folds:
         trained = training_facts([fold.effort for fold in folds], code_today(plan.loss))
     elif packaged:
-        trained = [("Trained", "elsewhere; this archive took the finished model over")]
+        trained = [("Trained", "elsewhere; this archive uses the finished model")]
     else:
         trained = [("Trained", "not yet")]
     return Model(folder.resolve().name, (*_plan_facts(plan), *trained), folds, plan.weights)
