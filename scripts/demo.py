@@ -1,4 +1,4 @@
-"""Write one synthetic slide and its reference labels as OME-TIFF, for the demonstration."""
+"""Write one synthetic slide and its reference labels as OME-TIFF files."""
 
 import sys
 

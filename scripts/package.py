@@ -1,4 +1,4 @@
-"""Put a plan's trained folds into one folder for reuse, with a model card; or take one over."""
+"""Copy the trained folds of a plan into one folder, with a model card; or copy a package."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Work out everything that training will do, from the training slides and the settings."""
+"""Make every decision of a training from its slides and settings, and write the plan."""
 
 import sys
 
@@ -54,14 +54,16 @@ def run(args):
 
     if not args.images:
         raise InputError(
-            "--images: no training slides; give rows of the sheet a labels file and split 'train'"
+            "--images: no training slides; in the sheet, add labels and split train to some rows"
         )
     settings = read_settings(read_yaml(args.settings), str(args.settings))
     train = [Store.open(path, "picture") for path in args.images]
     validation = [Store.open(path, "picture") for path in args.validation]
     groups = args.groups or [store.name for store in train]
     if len(groups) != len(train):
-        raise InputError(f"--groups: {len(groups)} groups for {len(train)} slides; give as many")
+        raise InputError(
+            f"--groups: {len(groups)} groups for {len(train)} slides; give one per slide"
+        )
     labels = labels_of([*train, *validation], args.labels)
     write_yaml(args.plan, make_plan(train, validation, labels, groups, settings).written())
     return {"content": digest_file(args.plan)}

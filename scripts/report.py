@@ -1,4 +1,4 @@
-"""Write the report: scores, pictures, learning curves and counts of a whole archive on one page."""
+"""Write the report of an archive: one page of scores, pictures, learning curves and counts."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Cut a thin border of background between touching cells, as the labels that a network learns."""
+"""Make training labels: touching cells get a thin border of background between them."""
 
 import sys
 
@@ -37,7 +37,7 @@ def run(args):
         kind = labels.attributes["kind"]
         if kind != "instances":
             raise InputError(
-                f"{args.labels}: has {kind} labels; allowed: instances, as only these can touch"
+                f"{args.labels}: has {kind} labels; allowed: instances; only these can touch"
             )
         if "separate_px" in labels.attributes:
             raise InputError(f"{args.labels}: is already separated; give the labels it came from")

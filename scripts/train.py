@@ -1,4 +1,4 @@
-"""Train one fold of a plan; a killed training goes on from its last epoch."""
+"""Train one fold of a plan; a killed training continues from its last epoch."""
 
 import sys
 

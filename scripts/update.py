@@ -1,4 +1,4 @@
-"""Bring an archive up to date: run the workflow, unless a run is still going on. For timers."""
+"""Run the workflow of an archive, unless another run is active. For timers."""
 
 import sys
 
@@ -11,7 +11,7 @@ def build_parser():
     """Command line of this step."""
     parser = cli.new_parser("update.py", __doc__)
     parser.epilog = (
-        "exit codes: 0 all is up to date; 75 a run is still going on, nothing was done; "
+        "exit codes: 0 everything is up to date; 75 another run is active, nothing was done; "
         "1 something failed; 2 wrong command line"
     )
     parser.add_argument(
@@ -38,7 +38,7 @@ def run(args):
 
     folder = args.directory.resolve()
     if not folder.is_dir():
-        raise InputError(f"{args.directory}: no such folder; give the one of the archive")
+        raise InputError(f"{args.directory}: no such folder; give the folder of the archive")
     workflow = args.snakefile or Path(__file__).resolve().parents[1] / "Snakefile"
     snakemake = [sys.executable, "-m", "snakemake", *args.snakemake]
     snakemake += ["--snakefile", str(workflow), "--directory", str(folder)]
@@ -46,15 +46,15 @@ def run(args):
         for process in processes_in(folder, "snakemake"):
             raise StillRunning(
                 f"{folder}: a run that was started by hand is still going on, process {process}; "
-                "nothing to do but wait"
+                "wait until it ends"
             )
         # Not before it is known that nobody relies on Snakemake's own lock.
         hidden = processes_in(folder, "snakemake", or_hidden=True) if held.was_killed else []
         for process in hidden:
             raise InputError(
-                f"{folder}: the last run was killed, and a snakemake whose folder this user may "
-                f"not see may be at work here, process {process}; wait until it has ended, or make "
-                f"sure that it is not, call snakemake --unlock and remove {folder / LOCK}"
+                f"{folder}: the last run was killed, and process {process} is a snakemake that may "
+                "work here: this user cannot see its folder; wait until it ends; or check that it "
+                f"works elsewhere, call snakemake --unlock and delete {folder / LOCK}"
             )
         unlocked = held.run([*snakemake, "--unlock"]) if held.was_killed else 0
         code = unlocked or held.run([*snakemake, "--rerun-incomplete"])
@@ -62,8 +62,8 @@ def run(args):
             held.done()
     if code:
         raise InputError(
-            f"{folder}: snakemake ended with exit code {code}; mend what it says above and in "
-            f"{folder / '.snakemake' / 'log'}, then run again"
+            f"{folder}: snakemake ended with exit code {code}; correct what it reports above "
+            f"and in {folder / '.snakemake' / 'log'}, then run again"
         )
 
 

@@ -160,7 +160,7 @@ def _refuse_parts_of_stores(output: Written) -> None:
         is_store = folder.name != "labels" and (folder / ROOT).is_file()
         if is_store and _is_part(target, folder, STORE.parts):
             raise InputError(
-                f"{output.path}: {output.flag} would lie among the files of the store {folder}; "
+                f"{output.path}: {output.flag} would be inside the store {folder}; "
                 "choose another path"
             )
 

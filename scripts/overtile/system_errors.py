@@ -24,10 +24,10 @@ ADVICE = (
     (FORBIDDEN, "check its owner and permissions, then run again"),
     (
         OUT_OF_FILES,
-        "raise the limit (ulimit -n) or take fewer threads and workers, then run again",
+        "raise the limit (ulimit -n) or use fewer threads and workers, then run again",
     ),
     (NO_SUCH_PLACE, "check the path, then run again"),
-    ({errno.ESTALE}, "the network file system has lost it; mount it again, then run again"),
+    ({errno.ESTALE}, "the network file system lost it; mount it again, then run again"),
     ({errno.EIO}, "the disk or its network cannot be read or written; check it, then run again"),
 )
 
@@ -41,7 +41,7 @@ def no_room(folder: Path, number: int) -> str:
     left_mb = shutil.disk_usage(there).free / 1e6
     return (
         f"{folder}: {os.strerror(number).lower()}, {left_mb:.1f} MB left; free space, then run "
-        "again: what is finished is kept"
+        "again: finished parts are kept"
     )
 
 
@@ -55,11 +55,11 @@ def describe(error: OSError) -> str:
     where = f"{name}: " if name else ""
     if _is_lost_connection(error):
         return (
-            f"{where}connection lost ({said}); check that the network and the other machines and "
-            "programs are up, then run again: what is finished is kept"
+            f"{where}connection lost ({said}); check the network and the other machines and "
+            "programs, then run again: finished parts are kept"
         )
     advice = next((text for numbers, text in ADVICE if error.errno in numbers), None)
-    return f"{where}{said}; {advice or 'mend that, then run again'}"
+    return f"{where}{said}; {advice or 'correct that, then run again'}"
 
 
 def number_in_text(error: Exception) -> int | None:

@@ -211,5 +211,5 @@ def test_no_output_lies_among_the_files_of_a_store(name, action, part, tmp_path,
     before = contents(tmp_path)
     assert load(name).main(list(fill(tmp_path, name, **chosen))) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"{action.option_strings[-1]} would lie among the files of the store {store}" in line
+    assert f"{action.option_strings[-1]} would be inside the store {store}" in line
     assert contents(tmp_path) == before

@@ -97,7 +97,7 @@ def test_labels_that_still_touch_are_refused_where_the_settings_separate(step, t
         *("--settings", touching / "settings.yaml", "--plan", tmp_path / "plan.yaml"),
     )
     assert result.returncode == 1
-    assert "separated by 0 px, the settings say separate_px: 1" in result.stderr
+    assert "separated by 0 px, but separate_px is 1" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 
 
@@ -237,7 +237,7 @@ def test_two_slides_of_one_name_are_refused(step, archive, twins, tmp_path):
         ("{width: 1024, depth: 6}", "parameters (width 1024, 6 levels); allowed: "),
         ("{augmentation: {noise: -1}}", "settings.yaml, augmentation: noise is -1; allowed: 0 and"),
         ("{augmentation: {noises: 1}}", "unknown key 'noises'; did you mean 'noise'?"),
-        ("{seed: &s 1, folds: *s}", "has a name for a part of it"),
+        ("{seed: &s 1, folds: *s}", "has an anchor or alias"),
     ],
 )
 def test_a_network_that_cannot_be_is_refused_while_planning(step, archive, tmp_path, line, message):

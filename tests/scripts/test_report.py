@@ -317,7 +317,7 @@ def test_a_training_patch_shows_what_borders_weigh(small, model, tmp_path, done,
     flags = ["--report", page, "--slides", small / "slides", "--models", model, "--weights", maps]
     done("report", *flags, "--targets", target)
     html = page.read_text()
-    assert "What borders weigh" in html
+    assert "Border weights" in html
     assert 'alt="A training patch of slide plain"' in html
     page.unlink()
     other = step("report", *flags, "--targets", target.parent / "unet")

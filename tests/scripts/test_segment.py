@@ -156,7 +156,7 @@ def test_a_lost_shard_of_probabilities_is_one_line_and_nothing_is_written(step, 
             ("--threshold", "0.7", "--seed-threshold", "0.6"),
             "segment.py: --seed-threshold: is 0.6, --threshold 0.7; allowed: seeds above",
         ),
-        (("--min-object-um", "3"), "has no pixel size, but the least object is given in micro"),
+        (("--min-object-um", "3"), "has no pixel size, but the smallest object is set in micro"),
     ],
 )
 def test_settings_that_do_not_fit_are_one_line_and_exit_code_1(

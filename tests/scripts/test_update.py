@@ -222,7 +222,7 @@ def test_after_a_kill_a_snakemake_whose_folder_is_hidden_is_for_a_person_to_look
     flags = ["--directory", str(archive), "--snakefile", str(archive / "Snakefile")]
     assert update_script.main(flags) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"process {2**22 + 1}; wait until it has ended" in line and LOCK in line
+    assert f"process {2**22 + 1} is a snakemake" in line and LOCK in line
     assert (archive / LOCK).read_text()
 
 
@@ -272,7 +272,7 @@ def test_a_failing_workflow_ends_with_code_1_and_does_not_count_as_killed(archiv
     (archive / "go").touch()
     result = update(archive)
     assert result.returncode == 1
-    assert "snakemake ended with exit code 1; mend" in result.stderr.splitlines()[-1]
+    assert "snakemake ended with exit code 1; correct" in result.stderr.splitlines()[-1]
     assert (archive / LOCK).read_text() == ""
 
 

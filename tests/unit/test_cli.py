@@ -76,7 +76,7 @@ def test_a_program_that_nobody_answers_says_so(end):
         ("EIO", "Input/output error; the disk or its network cannot be read"),
         ("ENOENT", "No such file or directory; check the path"),
         ("ELOOP", "Too many levels of symbolic links; check the path"),
-        ("EBUSY", "Device or resource busy; mend that"),
+        ("EBUSY", "Device or resource busy; correct that"),
     ],
 )
 def test_each_error_of_the_system_is_said_with_its_file_and_what_to_do(end, name, words):
@@ -89,7 +89,7 @@ def test_each_error_of_the_system_is_said_with_its_file_and_what_to_do(end, name
 def test_an_error_without_a_file_or_number_is_said_in_its_own_words(end):
     assert end(lambda: fail(OSError("the\nheader is torn"))) == (
         1,
-        "step.py: the header is torn; mend that, then run again\n",
+        "step.py: the header is torn; correct that, then run again\n",
     )
 
 
@@ -99,7 +99,7 @@ def test_a_disk_without_room_says_what_is_left_wherever_it_happens(end, tmp_path
     (line,) = said.splitlines()
     text = os.strerror(getattr(errno, name)).lower()
     assert code == 1 and line.startswith(f"step.py: {tmp_path / 'no'}: {text}, ")
-    assert line.endswith(" MB left; free space, then run again: what is finished is kept")
+    assert line.endswith(" MB left; free space, then run again: finished parts are kept")
 
 
 def test_a_file_that_may_not_grow_is_one_line(end, tmp_path):

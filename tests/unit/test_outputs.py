@@ -64,9 +64,7 @@ def test_nothing_is_written_among_the_pixels_of_an_input(refused, check, slide, 
         check("--store", slide / name)
         (slide / "labels" / "m").mkdir()
         (slide / "labels" / "m" / "zarr.json").write_text("{}")
-    refused(
-        "--store would lie among the files of the store", "--in", slide, "--store", slide / name
-    )
+    refused("--store would be inside the store", "--in", slide, "--store", slide / name)
 
 
 def test_an_input_may_lie_inside_a_store_that_is_written_but_not_among_its_files(

@@ -34,7 +34,7 @@ def printed(result) -> str:
         ({"slide": "it's"}, ["line 2", "it's"]),
         ({"slide": "../up"}, ["line 2", "'../up'"]),
         ({"slide": "$(touch x)"}, ["line 2", "touch x"]),
-        ({"image": "no/such.tif"}, ["line 2", "no/such.tif", "mend the path"]),
+        ({"image": "no/such.tif"}, ["line 2", "no/such.tif", "correct the path"]),
         ({"split": "training"}, ["line 2", "'training'", "train, val, test"]),
         ({"labels": ""}, ["line 2", "no labels"]),
         ({"split": ""}, ["no slide has split 'train'"]),

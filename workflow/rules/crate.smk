@@ -2,7 +2,7 @@ import snakemake as engine
 
 
 rule write_crate:
-    """Say how everything was made: slides, models, code, versions, commands and times."""
+    """Describe how everything was made: slides, models, code, versions, commands and times."""
     input:
         report="results/report.html",
         table="results/scores.tsv",

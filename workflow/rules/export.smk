@@ -1,5 +1,5 @@
 rule export_outlines:
-    """Outlines of one slide's objects, for QuPath; made when asked for."""
+    """Outlines of the objects of one slide, for QuPath; only on request."""
     input:
         "results/slides/{slide}.ome.zarr/labels/{model}/zarr.json",
     output:
@@ -25,7 +25,7 @@ rule export_outlines:
 
 
 rule export_tiff:
-    """The numbered objects of one slide as an OME-TIFF; made when asked for."""
+    """The numbered objects of one slide as an OME-TIFF; only on request."""
     input:
         "results/slides/{slide}.ome.zarr/labels/{model}/zarr.json",
     output:

@@ -30,7 +30,7 @@ rule ingest_image:
 
 
 rule ingest_labels:
-    """Convert the reference labels of one slide, beside its picture."""
+    """Convert the reference labels of one slide into its store."""
     input:
         image="results/slides/{slide}.ome.zarr/zarr.json",
         labels=lambda wildcards: raw(SLIDES[wildcards.slide].labels),

@@ -1,5 +1,5 @@
 rule package_model:
-    """Put all that prediction needs into one folder, with a model card."""
+    """Copy everything that prediction needs into one folder, with a model card."""
     input:
         plan="results/models/{model}/plan.yaml",
         folds=lambda wildcards: fold_results(wildcards.model),
@@ -30,7 +30,7 @@ rule package_model:
 
 
 rule adopt_package:
-    """Take a model that was trained and packaged before, in place of training one."""
+    """Use a finished package instead of training a model."""
     input:
         lambda wildcards: local(
             str(Path(MODELS[wildcards.model]["package"], "plan.yaml"))

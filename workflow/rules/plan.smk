@@ -1,5 +1,5 @@
 rule write_settings:
-    """Write one model's settings to a file: other models' changes do not concern it."""
+    """Write the settings of one model to a file, so that changes of other models do not count."""
     output:
         "results/models/{model}/settings.yaml",
     log:
@@ -19,7 +19,7 @@ rule write_settings:
 
 
 rule list_slides:
-    """Write down what a model learns from: a command line has no room for thousands of slides."""
+    """List the training data of a model in files: a command line is too short for many slides."""
     output:
         plan="results/models/{model}/plan.args",
         train="results/models/{model}/train.args",
@@ -42,7 +42,7 @@ rule list_slides:
 
 
 rule plan_training:
-    """Work out everything that training will do; the plan can be read and edited."""
+    """Make every decision of the training from the slides; the plan can be read and edited."""
     input:
         settings="results/models/{model}/settings.yaml",
         slides="results/models/{model}/plan.args",

@@ -1,5 +1,5 @@
 rule predict_probabilities:
-    """Segment one slide block by block; each block's halo is cut away."""
+    """Predict the class probabilities of one slide, block by block."""
     input:
         image="results/slides/{slide}.ome.zarr/zarr.json",
         model="results/models/{model}/package/plan.yaml",

@@ -1,5 +1,5 @@
 rule separate_labels:
-    """Labels to learn: a thin border of background between cells that touch."""
+    """Training labels: touching cells get a thin border of background between them."""
     input:
         "results/slides/{slide}.ome.zarr/labels/reference/zarr.json",
     output:

@@ -1,5 +1,5 @@
 rule train_fold:
-    """Train one network; a killed training goes on from its last epoch."""
+    """Train one network; a killed training continues from its last epoch."""
     input:
         plan="results/models/{model}/plan.yaml",
         slides="results/models/{model}/train.args",

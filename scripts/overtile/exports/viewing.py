@@ -85,7 +85,7 @@ async def serve(store: Path, port: int, viewer: str, started: Callable[[str], No
     try:
         (socket,) = bind_sockets(port, "127.0.0.1")
     except (OSError, OverflowError) as error:
-        raise InputError(f"--port: {port} cannot be had ({error}); choose another one") from None
+        raise InputError(f"--port: {port} is not free ({error}); choose another port") from None
     store, parts = store.resolve(), urlsplit(viewer)
     hosts = [f"{name}:{socket.getsockname()[1]}" for name in ("127.0.0.1", "localhost")]
     application = Application(

@@ -36,7 +36,7 @@ def read_sheet(path: Path) -> list[Slide]:
                 f"{path}: slide {name} has split {split!r}; allowed: train, val, test, or empty"
             )
         if name in slides:
-            raise InputError(f"{path}: slide {name!r} stands there twice; remove one row")
+            raise InputError(f"{path}: slide {name!r} is in two rows; remove one")
         slides[name] = Slide(name, split, row.get("group", ""), bool(row.get("labels")))
     return list(slides.values())
 
@@ -60,7 +60,8 @@ def _sheet_rows(path: Path) -> list[dict[str, str]]:
             continue
         if len(cells) > len(header):
             raise InputError(
-                f"{path}, line {number}: has {len(cells)} cells for {len(header)} columns; mend it"
+                f"{path}, line {number}: has {len(cells)} cells, but the header has "
+                f"{len(header)}; correct the row"
             )
         cells += [""] * (len(header) - len(cells))
         rows.append(dict(zip(header, cells, strict=True)))

@@ -15,7 +15,7 @@ def integer_labels(path: Path, pixels: np.ndarray) -> np.ndarray:
     """Check that labels are whole numbers from 0, in one channel; return them as (z, y, x)."""
     if pixels.shape[0] != 1:
         raise InputError(
-            f"{path}: labels have {pixels.shape[0]} channels; allowed: 1; save them as grey"
+            f"{path}: labels have {pixels.shape[0]} channels; allowed: 1; save them as grey values"
         )
     labels = pixels[0]
     if labels.dtype.kind == "f":
@@ -24,7 +24,9 @@ def integer_labels(path: Path, pixels: np.ndarray) -> np.ndarray:
             raise InputError(f"{path}: labels are not whole numbers; save them as integers")
         labels = labels.astype(np.int64)
     if labels.dtype.kind == "i" and labels.size and labels.min() < 0:
-        raise InputError(f"{path}: labels go down to {labels.min()}; allowed: 0 and above")
+        raise InputError(
+            f"{path}: has label {labels.min()}; allowed: 0 and above; correct the file"
+        )
     return labels
 
 
@@ -45,8 +47,8 @@ def to_classes(
         if not known.all():
             raise InputError(
                 f"{path}: has label {labels[~known].ravel()[0]}; allowed: "
-                f"{', '.join(map(str, values))}; mend the file, or name the value "
-                "in labels.values or labels.ignore"
+                f"{', '.join(map(str, values))}; correct the file, or add the value "
+                "to labels.values or labels.ignore"
             )
         return classes
     classes = (labels != 0).astype(np.uint8)
@@ -65,7 +67,7 @@ def write_reference(
     ignore: int | None,
     pixel_size_um: Sequence[float] | None,
 ) -> None:
-    """Stream raw labels (`images.raw.RawImage`) into a label store.
+    """Stream raw labels (`readers.raw.RawImage`) into a label store.
 
     kind instances: ids stay as they are, of any integer dtype. binary and semantic: objects are
     the face-connected components of each foreground class.

@@ -46,7 +46,7 @@ def least_object_px(store: Store, how: Segmenting) -> int:
     size = store.attributes["pixel_size_um"]
     if size is None:
         raise InputError(
-            f"{store.path}: has no pixel size, but the least object is given in micrometres; "
+            f"{store.path}: has no pixel size, but the smallest object is set in micrometres; "
             "give the slide a pixel_size_um in the sheet, or use --min-object-px"
         )
     pixel = prod(size[-2:] if store.shape[0] == 1 else size)

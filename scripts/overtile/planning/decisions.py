@@ -64,7 +64,7 @@ def plan_folds(
     names = sorted(set(groups))
     if len(names) < folds:
         raise InputError(
-            f"folds: {folds} asked for, but the training slides form {len(names)} groups; "
+            f"folds: is {folds}, but the training slides have {len(names)} groups; "
             f"allowed: at most {len(names)}"
         )
     left_out = {group: number % folds for number, group in enumerate(names)}

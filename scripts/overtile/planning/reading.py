@@ -25,7 +25,7 @@ def plan_from(values: dict, where: str) -> Plan:
     """A plan from the values of its file. where: the file, for messages."""
     if "format" not in values:
         raise InputError(
-            f"{where}: is no plan (it has no key 'format'); make it with scripts/plan.py"
+            f"{where}: is not a plan (no key 'format'); make a plan with scripts/plan.py"
         )
     decided = {name: value for name, value in values.items() if name != DERIVED}
     if "architecture" in decided:
@@ -40,7 +40,7 @@ def plan_from(values: dict, where: str) -> Plan:
     if DERIVED in values and found != wanted:
         raise InputError(
             f"{where}: {DERIVED} is {shown(found)}, but {wanted} follows from the network and "
-            f"tile_output_px {list(plan.tile_output_px)}; write that, or leave the key out"
+            f"tile_output_px {list(plan.tile_output_px)}; write that, or remove the key"
         )
     return plan
 
@@ -92,11 +92,13 @@ def _check_classes(plan: Plan, where: str) -> None:
     if len(names) != count:
         raise InputError(
             f"{where}: has {len(names)} classes, but its network has {count} outputs; give one "
-            "name each"
+            "name per output"
         )
     given = len(plan.weights.class_weights)
     if given != count:
-        raise InputError(f"{where}: has {given} class_weights for {count} classes; give one each")
+        raise InputError(
+            f"{where}: has {given} class_weights for {count} classes; give one per class"
+        )
 
 
 def check_names(key: str, names: Sequence[str], where: str) -> None:
@@ -112,12 +114,10 @@ def _check_fold(fold: Fold, where: str) -> None:
     check_names("train", fold.train, where)
     check_names("validation", fold.validation, where)
     if not fold.train:
-        raise InputError(f"{where}: train is empty; give a slide to learn from")
+        raise InputError(f"{where}: train is empty; add a training slide")
     both = sorted(set(fold.train) & set(fold.validation))
     if both:
-        raise InputError(
-            f"{where}: {both[0]} stands in train and in validation; take it out of one"
-        )
+        raise InputError(f"{where}: {both[0]} is in train and in validation; remove it from one")
 
 
 def _check_slide(known: Fingerprint, classes: int, where: str) -> None:
@@ -131,4 +131,6 @@ def _check_slide(known: Fingerprint, classes: int, where: str) -> None:
     }.items():
         found = getattr(known, name)
         if len(found) != wanted:
-            raise InputError(f"{where}: {name} has {len(found)} values, expected {wanted}")
+            raise InputError(
+                f"{where}: {name} has {len(found)} values; allowed: {wanted}; make the plan again"
+            )

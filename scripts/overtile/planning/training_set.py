@@ -74,7 +74,7 @@ def refuse_same_name(names: Sequence[str]) -> None:
     """Slides are told apart by their names."""
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
-        raise InputError(f"slide {name}: is given {times} times; give each slide once, or rename")
+        raise InputError(f"slide {name}: is given {times} times; give it once, or rename one")
 
 
 def refuse_mixed(slides: Sequence[LabelledSlide]) -> None:
@@ -88,7 +88,7 @@ def refuse_mixed(slides: Sequence[LabelledSlide]) -> None:
         if odd is not None:
             raise InputError(
                 f"slide {slides[odd].name}: has {what} {values[odd]}, but slide "
-                f"{slides[0].name} has {values[0]}; train on slides that agree"
+                f"{slides[0].name} has {values[0]}; use slides with the same channels and classes"
             )
 
 
@@ -100,9 +100,9 @@ def refuse_unseparated(slides: Sequence[LabelledSlide], separate_px: int, ndim: 
             continue
         if slide.known.separate_px != separate_px:
             raise InputError(
-                f"{store.path}: cells were separated by {slide.known.separate_px} px, the settings "
-                f"say separate_px: {separate_px}; make labels with scripts/separate.py and give "
-                "them as --labels, or change the setting (0: none)"
+                f"{store.path}: cells were separated by {slide.known.separate_px} px, but "
+                f"separate_px is {separate_px} in the settings; make labels with "
+                "scripts/separate.py and give them as --labels, or change the setting (0: none)"
             )
         if store.attributes.get("separate_ndim", ndim) != ndim:
             raise InputError(
@@ -118,6 +118,6 @@ def count_classes(slides: Sequence[Fingerprint], names: Sequence[str]) -> list[i
     if missing:
         raise InputError(
             f"training slides: have no pixel of class {', '.join(missing)}; "
-            "add a slide that has, or remove the class from labels.classes"
+            "add a slide with such pixels, or remove the class from labels.classes"
         )
     return counts

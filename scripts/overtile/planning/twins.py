@@ -24,9 +24,9 @@ def refuse_twins(pictures: Sequence[Store], folds: Sequence[Fold]) -> None:
         )
         for one, other in twins(learnt, judging):
             raise InputError(
-                f"slide {other.name}: is the same picture as slide {one.name}; one would be learnt "
-                "from, the other would judge that; leave one out, or give both one split and one "
-                "group"
+                f"slide {other.name}: is the same picture as slide {one.name}; one would be in "
+                "training and the other in validation; remove one, or give both the same split "
+                "and group"
             )
 
 

@@ -176,7 +176,9 @@ def _try_to_submit(script: str) -> None:
     try:
         tried = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        raise InputError("--cluster slurm: no sbatch here; run it where SLURM is") from None
+        raise InputError(
+            "--cluster slurm: no sbatch on this machine; run it on one with SLURM"
+        ) from None
     if tried.returncode != 0:
         said = " ".join(tried.stderr.split())
         raise InputError(f"--cluster slurm: SLURM says: {said}; change --slurm-flags")

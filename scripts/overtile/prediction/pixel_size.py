@@ -59,14 +59,14 @@ def choose_scaling(image: Store, plan: Plan, setting: str) -> Scaling | None:
     if setting == "refuse":
         raise InputError(
             f"{told}{_text(low)} to {_text(high)} um; set prediction.pixel_size (--pixel-size) to "
-            "resample, or to ignore if that does not matter"
+            "resample, or to ignore if the difference does not matter"
         )
     wanted = np.exp(np.log(known).mean(axis=0))[-ndim:]
     ratio = wanted / edges
     if max(ratio.max(), 1 / ratio.min()) > MAX_RATIO:
         raise InputError(
-            f"{told}{_text(wanted)} um; allowed: up to {MAX_RATIO} times more or less; check the "
-            "unit, and give the slide's pixel_size_um in the sheet"
+            f"{told}{_text(wanted)} um; allowed: up to {MAX_RATIO} times larger or smaller; check "
+            "the unit, and set pixel_size_um of the slide in the sheet"
         )
     z, y, x = [1.0] * (3 - ndim) + ratio.tolist()
     return Scaling(image.shape, (z, y, x))
@@ -81,8 +81,8 @@ def choose_common_scaling(image: Store, plans: Sequence[Plan], setting: str) -> 
     ratios = np.array([s.ratio if s else (1.0, 1.0, 1.0) for s in scalings])
     if (ratios.max(axis=0) > SIZE_TOLERANCE * ratios.min(axis=0)).any():
         raise InputError(
-            f"{image.path}: would be resampled to different pixel sizes for the models, by "
-            f"{' and '.join(_text(ratio[1:]) for ratio in ratios)}; allowed: at most "
+            f"{image.path}: the models need different pixel sizes: the slide would be resampled by "
+            f"{' and '.join(_text(ratio[1:]) for ratio in ratios)}; allowed: factors at most "
             f"{SIZE_TOLERANCE} times apart; average models of one pixel size"
         )
     pooled = tuple(slide for plan in plans for slide in plan.slides)

@@ -89,8 +89,8 @@ class Prediction:
                 )
         except TileTooLarge as error:
             raise InputError(
-                f"{self.image.path}: {error}: other programs take the GPU's memory, or the model "
-                "is too large for it; free it, or use --device cpu"
+                f"{self.image.path}: {error}: other programs use the GPU's memory, or the model "
+                "is too large for it; free memory, or use --device cpu"
             ) from None
         give_back_freed_memory()
         if found is None:
@@ -191,7 +191,7 @@ def _fill_by_other_pixels(
         def bring(block: Block) -> tuple[np.ndarray, dict]:
             return prediction.block_from(seen, scaling, block), {"made": made}
 
-        label = f"bring {prediction.image.name} back"
+        label = f"resample {prediction.image.name} to its own pixels"
         writer.fill("0", bring, label=label, workers=BLOCKS_AT_ONCE, client=client)
     return writer.records("0")[0]["made"]
 

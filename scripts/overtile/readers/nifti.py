@@ -24,7 +24,9 @@ def open_nifti(path: Path) -> RawImage:
     with refuse_damage(path, (ImageFileError, HeaderDataError)):
         image = nibabel.load(path)
         if not isinstance(image, nibabel.Nifti1Image):
-            raise InputError(f"{path}: is {type(image).__name__}; allowed: NIfTI-1 or NIfTI-2")
+            raise InputError(
+                f"{path}: is {type(image).__name__}; allowed: NIfTI-1 or NIfTI-2; save it as such"
+            )
         shape = image.shape
         refuse_empty(path, shape)
         if not sum(n > 1 for n in shape) >= 2 or len(shape) > 3 and max(shape[3:]) > 1:

@@ -116,7 +116,7 @@ def refuse_empty(path: Path, shape: Sequence[int]) -> None:
     """Some readers open damaged files as pictures without pixels: refuse those."""
     if 0 in shape:
         raise InputError(
-            f"{path}: opens with {'x'.join(map(str, shape))} pixels, so it is damaged; "
+            f"{path}: has {'x'.join(map(str, shape))} pixels, so it is damaged; "
             "check the file, or export it again"
         )
 

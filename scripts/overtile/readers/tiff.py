@@ -45,7 +45,7 @@ def open_tiff(path: Path) -> RawImage:
     with refuse_damage(path):
         tif = tifffile.TiffFile(path)
         if not tif.series:
-            raise InputError(f"{path}: holds no picture; export it again")
+            raise InputError(f"{path}: contains no image; export it again")
         series = tif.series[0]
         shape, axes = series.shape, series.axes
         refuse_empty(path, shape)
@@ -98,9 +98,9 @@ def _order(path: Path, axes: str, shape: tuple[int, ...]) -> Order:
 def _refuse_other_files(path: Path, series) -> None:
     """A change in other files would not be noticed, and planes that are nowhere read as black."""
     if series.is_multifile:
-        raise InputError(f"{path}: its pixels are spread over several files; save it as one")
+        raise InputError(f"{path}: its pixels are in several files; save it as one file")
     if series.dataoffset is None and any(page is None for page in series.pages):
-        raise InputError(f"{path}: lists planes that it does not hold; save it as one whole file")
+        raise InputError(f"{path}: some of its planes are missing; save it as one complete file")
 
 
 def _refuse_missing_segments(path: Path, tif, series) -> None:
@@ -111,13 +111,13 @@ def _refuse_missing_segments(path: Path, tif, series) -> None:
     else:
         pages = list(series.pages)
         if any(0 in page.databytecounts and not page.is_tiled for page in pages):
-            raise InputError(f"{path}: has strips without data; check it, or export it again")
+            raise InputError(f"{path}: has strips without data; check the file, or export it again")
         wanted = math.prod(series.keyframe.chunked)
         fewest = min((len(page.dataoffsets) for page in pages), default=wanted)
         if fewest < wanted:
             raise InputError(
-                f"{path}: lists {fewest} of the {wanted} strips or tiles of a page; "
-                "check it, or export it again"
+                f"{path}: a page has {fewest} of its {wanted} strips or tiles; "
+                "check the file, or export it again"
             )
         ends = [
             offset + count
@@ -126,7 +126,7 @@ def _refuse_missing_segments(path: Path, tif, series) -> None:
         ]
     if max(ends, default=0) > size:
         raise InputError(
-            f"{path}: is cut short: its pixels reach to byte {max(ends)}, the file has {size}; "
+            f"{path}: is cut short: its pixels end at byte {max(ends)}, the file at byte {size}; "
             "copy it again"
         )
 

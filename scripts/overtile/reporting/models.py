@@ -61,7 +61,7 @@ def read_model(folder: Path, code_today: Callable[[str, str], str]) -> Model:
         costs = [fold.cost for fold in folds]
         trained = training_facts(costs, code_today(plan.loss, plan.family))
     elif packaged:
-        trained = [("Trained", "elsewhere; this archive took the finished model over")]
+        trained = [("Trained", "elsewhere; this archive uses the finished model")]
     else:
         trained = [("Trained", "not yet")]
     return Model(folder.resolve().name, (*_plan_facts(plan), *trained), folds, plan.weights)
@@ -178,8 +178,8 @@ def _plan_facts(plan: Plan) -> list[tuple[str, str]]:
             f"{plan.epochs} epochs of {plan.steps_per_epoch} steps, {plan.optimiser}, "
             f"learning rate {plan.learning_rate}, seed {plan.seed}",
         ),
-        ("Slides learnt from", _names(train)),
-        ("Slides for validation", _names(validation)),
+        ("Training slides", _names(train)),
+        ("Validation slides", _names(validation)),
         *([("Folds", f"{len(folds)}, each leaves other groups out")] if len(folds) > 1 else []),
     ]
 

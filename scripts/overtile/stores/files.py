@@ -167,10 +167,12 @@ def open_own(path: Path, mode: int = 0o666) -> int:
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
             raise
-        raise InputError(f"{path}: is a link or no plain file; remove it, then run again") from None
+        raise InputError(
+            f"{path}: is a link or not a regular file; remove it, then run again"
+        ) from None
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
-        raise InputError(f"{path}: is no plain file; remove it, then run again")
+        raise InputError(f"{path}: is not a regular file; remove it, then run again")
     return file
 
 
@@ -184,7 +186,7 @@ def refuse_links(folder: Path, names: Iterable[str]) -> None:
         for place in (own, *below):
             if place.is_symlink():
                 raise InputError(
-                    f"{place}: is a link, where {folder} has folders of its own; remove the link, "
+                    f"{place}: is a link; {folder} may contain folders only; remove the link, "
                     "then run again"
                 )
 

@@ -137,8 +137,8 @@ def _refuse_others(path: Path, header: dict) -> None:
     lines = _lines(path, 1)
     if not lines or _parse(lines[0]) != header:
         raise InputError(
-            f"{path.parent}: another run, with other settings, has begun to write here; give each "
-            "run a folder of its own"
+            f"{path.parent}: another run, with other settings, writes here now; give each run its "
+            "own folder"
         )
 
 

@@ -61,7 +61,7 @@ def claim(path: Path, holds: str) -> None:
         listed = ", ".join(sorted(names)[:8])
         raise InputError(
             f"{path}: has files that are not of a store ({listed}); choose another folder, or "
-            "delete them if they are of no use"
+            "delete them if you do not need them"
         )
     if found not in (None, "", holds):
         raise InputError(f"{path}: holds {found}, not {holds}; choose another folder")
@@ -215,7 +215,7 @@ class StoreWriter:
         """
         blocks = self.blocks(name)
         finished = sum(self._journal.get(_entry(name, block)) is not None for block in blocks)
-        with progress(finished, label="check what is finished") as advance:
+        with progress(finished, label="check finished blocks") as advance:
             return [block for block in blocks if not self._is_done(name, block, advance)]
 
     def _is_done(self, name: str, block: Block, advance: Advance) -> bool:

@@ -37,7 +37,7 @@ def read_yaml(path: Path) -> dict:
         raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}; correct it") from None
     if not isinstance(value, dict):
         raise InputError(
-            f"{path}: holds {type(value).__name__}, expected keys with values; correct it"
+            f"{path}: holds {type(value).__name__}; allowed: keys with values; correct it"
         )
     return value
 
@@ -58,7 +58,7 @@ def _read_text(path: Path) -> str:
         with open(path, "rb") as file:
             data = file.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
-            raise InputError(f"{path}: has more than {MOST_BYTES:,} bytes; allowed: at most that")
+            raise InputError(f"{path}: has more than {MOST_BYTES:,} bytes; allowed: up to that")
         return data.decode("utf-8")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; make it first") from None
@@ -95,8 +95,8 @@ def _refuse_special(event, depth: int) -> None:
 
     if event.anchor is not None:
         raise _Refused(
-            f"has a name for a part of it (&{event.anchor} or *{event.anchor}) {_place(event)}; "
-            "write out what it stands for"
+            f"has an anchor or alias (&{event.anchor} or *{event.anchor}) {_place(event)}; "
+            "write the values in full"
         )
     if depth > DEEPEST:
         raise _Refused(f"is nested deeper than {DEEPEST} {_place(event)}")
@@ -122,18 +122,20 @@ def _scalar(loader, event) -> object:
         return loader.yaml_constructors[tag](loader, node)
     except (ValueError, LookupError):
         kind = tag.removeprefix(TAG)
-        raise _Refused(f"{event.value[:60]!r} is no {kind} {_place(event)}") from None
+        raise _Refused(f"{event.value[:60]!r} is not a valid {kind} {_place(event)}") from None
 
 
 def _mapping(found: list, event) -> dict:
     """Keys and values, which come in turn, as a mapping."""
     keys = found[::2]
     if any(not isinstance(key, str) for key in keys):
-        raise _Refused(f"has a key that is no text, in what ends {_place(event)}; put it in quotes")
+        raise _Refused(
+            f"has a key that is not text; its block ends {_place(event)}; put it in quotes"
+        )
     values = dict(zip(keys, found[1::2], strict=True))
     if len(values) < len(keys):
         twice = Counter(keys).most_common(1)[0][0]
-        raise _Refused(f"has the key {twice[:60]!r} twice, in what ends {_place(event)}")
+        raise _Refused(f"has the key {twice[:60]!r} twice; its block ends {_place(event)}")
     return values
 
 

@@ -75,7 +75,7 @@ def choose_weighting(
     if max(*spacing, sigma) > LARGEST_RATIO * min(*spacing, sigma):
         raise InputError(
             f"{name}: sigma is {sigma}, pixel edges are {list(spacing)}; allowed: within a factor "
-            f"of {LARGEST_RATIO:g}; mend the pixel size or sigma"
+            f"of {LARGEST_RATIO:g}; correct the pixel size or sigma"
         )
     return Weighting(list(class_weights), w0, sigma, list(spacing), tolerance)
 

@@ -212,5 +212,5 @@ def test_labels_of_another_program_are_shown_if_they_are_ngff_and_break_nothing(
 
 def test_a_port_that_is_taken_is_one_line(slide, served):
     port = int(served.rpartition(":")[2])
-    with pytest.raises(InputError, match="--port: .*choose another one"):
+    with pytest.raises(InputError, match="--port: .*choose another port"):
         asyncio.run(serve(slide, port, VIEWER, print))

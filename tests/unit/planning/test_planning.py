@@ -123,7 +123,7 @@ def test_slides_must_agree_in_channels_and_in_the_order_of_their_classes():
 
 def test_instances_must_be_separated_as_the_settings_say():
     refuse_unseparated([labelled("a"), labelled("b", kind="instances", separate=(1, 2))], 1, 2)
-    for separate, words in [((0, 2), "by 0 px, the settings"), ((1, 3), "in 3 dimensions")]:
+    for separate, words in [((0, 2), "by 0 px, but separate_px"), ((1, 3), "in 3 dimensions")]:
         with pytest.raises(InputError, match=words):
             refuse_unseparated([labelled("b", kind="instances", separate=separate)], 1, 2)
 

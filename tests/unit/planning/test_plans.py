@@ -150,7 +150,7 @@ def test_what_follows_from_a_plan_must_be_right_where_it_stands_in_a_file():
     assert plan_from(values(), "plan.yaml").tile_input_px == (84, 84)
     message = refusal(values() | {"tile_input_px": [90, 90]})
     assert "tile_input_px is [90, 90], but [84, 84] follows" in message
-    assert message.endswith("write that, or leave the key out")
+    assert message.endswith("write that, or remove the key")
     for odd in (None, [84], "84", [84, 84.5], {}, [[84, 84]]):
         assert "[84, 84] follows" in refusal(values() | {"tile_input_px": odd})
 
@@ -210,14 +210,14 @@ def changed(path: str, value: object) -> dict:
         ("folds.0.train", [], "folds 0: train is empty"),
         ("folds.0.train", ["a", "a"], "folds 0: train has 'a' 2 times"),
         ("folds.0.train.0", 7, "folds 0: train is 7, not str"),
-        ("folds.0.validation", ["a"], "folds 0: a stands in train and in validation"),
+        ("folds.0.validation", ["a"], "folds 0: a is in train and in validation"),
         ("folds.0", "a", "folds 0: is 'a'; allowed: keys with values"),
         ("slides", {"a": 1}, "slides is {'a': 1}, not a list"),
         ("slides.0.pixel_size_um", [1.0, 0.0, 1.0], "slides 0: pixel_size_um is 0.0; allowed: ab"),
         ("slides.0.pixel_size_um", [1.0], "slide a: pixel_size_um is [1.0]; allowed: 3 values"),
-        ("slides.0.mean", [1.0, 2.0], "slide a: mean has 2 values, expected 1"),
-        ("slides.0.std", [], "slide a: std has 0 values, expected 1"),
-        ("slides.0.class_counts", [1, 2, 3], "slide a: class_counts has 3 values, expected 2"),
+        ("slides.0.mean", [1.0, 2.0], "slide a: mean has 2 values; allowed: 1"),
+        ("slides.0.std", [], "slide a: std has 0 values; allowed: 1"),
+        ("slides.0.class_counts", [1, 2, 3], "slide a: class_counts has 3 values; allowed: 2"),
         ("batch_tiles", 4097, "batch_tiles is 4097; allowed: 1 to 4096"),
     ],
 )

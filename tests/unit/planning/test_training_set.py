@@ -82,7 +82,7 @@ def test_how_far_labels_were_separated_is_known_and_must_be_as_the_settings_say(
     write_separated(slides.labels["s"], tmp_path / "apart.zarr", "k", 2, 2)
     slides.labels["s"] = Store.open(tmp_path / "apart.zarr", "labels")
     assert slides.plan([picture], separate_px=2).slides[0].separate_px == 2
-    with pytest.raises(InputError, match="by 2 px, the settings say separate_px: 1"):
+    with pytest.raises(InputError, match="by 2 px, but separate_px is 1"):
         slides.plan([picture])
 
 
@@ -104,7 +104,7 @@ def test_slides_that_do_not_agree_make_no_plan_whether_learnt_from_or_validated_
 
 def test_a_slide_that_is_validated_on_must_be_separated_and_named_like_no_other(slides):
     one, touching = slides.add("a"), slides.add("b", kind="instances")
-    with pytest.raises(InputError, match="by 0 px, the settings say separate_px: 1"):
+    with pytest.raises(InputError, match="by 0 px, but separate_px is 1"):
         slides.plan([one], [touching])
     assert slides.plan([one], [touching], separate_px=0).folds == (Fold(("a",), ("b",)),)
     with pytest.raises(InputError, match="slide a: is given 2 times"):

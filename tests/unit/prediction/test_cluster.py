@@ -347,5 +347,5 @@ def test_what_slurm_says_against_a_job_is_told_in_one_line(slurm):
 def test_without_slurm_it_says_so(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="no sbatch here"), open_cluster("slurm", 2, CPU, 1, []):
+    with pytest.raises(InputError, match="no sbatch on this"), open_cluster("slurm", 2, CPU, 1, []):
         pass

@@ -42,7 +42,7 @@ def test_a_mask_that_no_factor_makes_the_slide_is_refused_in_one_line(y, x, my, 
     if low < high:
         refuse_other_view(Shaped((1, my, mx)), Shaped((1, y, x)))
         return
-    words = f"mask.tif: mask is {my} x {mx} .y, x. px, the slide {y} x {x}, .* same view"
+    words = f"mask.tif: mask is {my} x {mx} .y, x. px, the slide {y} x {x}; .* same view"
     with pytest.raises(InputError, match=words):
         refuse_other_view(Shaped((1, my, mx)), Shaped((1, y, x)))
 

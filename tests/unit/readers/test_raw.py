@@ -159,8 +159,8 @@ def test_channels_of_which_one_has_a_name_have_no_names(tmp_path):
 @pytest.mark.parametrize(
     ("is_there", "message"),
     [
-        (True, "spread over several files; save it as one"),
-        (False, "lists planes that it does not hold; save it as one"),
+        (True, "pixels are in several files; save it as one"),
+        (False, "some of its planes are missing; save it as one"),
     ],
 )
 def test_an_ome_tiff_with_planes_in_other_files_is_refused(tmp_path, is_there, message):

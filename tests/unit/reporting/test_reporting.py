@@ -82,8 +82,8 @@ def test_the_sheet_says_which_slides_count_and_in_what_order(score_folder, tmp_p
     [
         ("slide,split\na,test\n", "no column"),
         ("slide\tsplit\na\texam\n", "'exam'; allowed: train, val, test"),
-        ("slide\tsplit\na\ttest\na\tval\n", "twice"),
-        ("slide\tsplit\na\ttest\tx\n", "line 2: has 3 cells for 2 columns"),
+        ("slide\tsplit\na\ttest\na\tval\n", "in two rows"),
+        ("slide\tsplit\na\ttest\tx\n", "line 2: has 3 cells, but the header has 2"),
         ("", "no column"),
     ],
 )

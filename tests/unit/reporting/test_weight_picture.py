@@ -240,7 +240,7 @@ def test_the_page_shows_the_figure_and_escapes_what_it_says(tmp_path):
     text = " ".join(html.split())
     assert html.count("data:image/png") == 4
     assert "<script" not in html
-    assert 'alt="Cells to learn in the same patch of slide &lt;script' in text
+    assert 'alt="Training labels of the same patch of slide &lt;script' in text
     assert "plane 3 of 4, 64 × 80 px" in text
     assert "w0&nbsp;=&nbsp;10.0" in text
     assert "sigma&nbsp;=&nbsp;2.0\u00a0µm" in html

@@ -111,8 +111,8 @@ def test_whole_numbers_of_any_type_are_labels(tmp_path, dtype):
 @pytest.mark.parametrize(
     ("labels", "found"),
     [
-        ([[0, -3]], "go down to -3"),
-        ([[0.0, -3.0]], "go down to -3"),
+        ([[0, -3]], "has label -3"),
+        ([[0.0, -3.0]], "has label -3"),
         ([[0.0, 0.5]], "not whole numbers"),
         ([[0.0, np.nan]], "not whole numbers"),
         ([[0.0, np.inf]], "not whole numbers"),

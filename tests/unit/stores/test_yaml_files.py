@@ -57,20 +57,20 @@ def test_what_is_used_twice_is_written_twice(tmp_path):
     [
         ("", "holds NoneType"),
         ("[1]", "holds list"),
-        (LAUGHS, "has a name for a part of it.* in line 1"),
-        ("a: *b", "has a name for a part of it"),
+        (LAUGHS, "has an anchor or alias.* in line 1"),
+        ("a: *b", "has an anchor or alias"),
         ("a: {<<: {b: 1}}", "has the merge << in line 1"),
         ("[" * 100_000, "nested deeper than 20"),
         ("{a: " * 100_000, "nested deeper than 20"),
         ("a:\n" + "".join(" " * n + "- \n" for n in range(1, 3000)), "nested deeper than 20"),
-        ("a: 1\nb: {c: 1, d: 2, c: 3}", "the key 'c' twice, in what ends in line 2"),
-        ("1: a", "a key that is no text"),
-        ("? [a]\n: 1", "a key that is no text"),
+        ("a: 1\nb: {c: 1, d: 2, c: 3}", "the key 'c' twice; its block ends in line 2"),
+        ("1: a", "a key that is not text"),
+        ("? [a]\n: 1", "a key that is not text"),
         ("a: 2024-02-30", "has the timestamp 2024-02-30 in line 1; put it in quotes"),
-        ("a: " + "9" * 5000, "is no int in line 1"),
-        ("a: !!int x", "'x' is no int"),
-        ("a: !!bool x", "'x' is no bool"),
-        ("a: !!int ''", "'' is no int"),
+        ("a: " + "9" * 5000, "is not a valid int in line 1"),
+        ("a: !!int x", "'x' is not a valid int"),
+        ("a: !!bool x", "'x' is not a valid bool"),
+        ("a: !!int ''", "'' is not a valid int"),
         ("a: !!float [1]", "has the tag"),
         ("a: !!python/object/apply:os.system [x]", "has the tag tag:yaml.org,2002:python/object"),
         ("a: !!binary x", "has the tag"),
@@ -105,5 +105,5 @@ def test_a_file_above_the_limit_is_refused_and_one_at_it_read(tmp_path, monkeypa
     monkeypatch.setattr(yaml_files, "MOST_BYTES", 8)
     assert read_yaml(path) == {"a": 12345}
     monkeypatch.setattr(yaml_files, "MOST_BYTES", 7)
-    with pytest.raises(InputError, match="has more than 7 bytes; allowed: at most that"):
+    with pytest.raises(InputError, match="has more than 7 bytes; allowed: up to that"):
         read_yaml(path)

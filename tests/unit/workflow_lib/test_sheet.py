@@ -92,7 +92,7 @@ def test_an_allowed_name_is_one_plain_part_of_a_path(name):
 
 def test_a_slide_that_stands_there_twice_is_refused(sheet):
     message = refusal(sheet, "s\ta.tif", "s\tb.tif")
-    assert "line 3: slide 's' stands there twice; rename one" in message
+    assert "line 3: slide 's' is in two rows; rename or remove one" in message
 
 
 @pytest.mark.parametrize("sides", [("train", "test"), ("test", "val"), ("val", "train")])
@@ -113,8 +113,8 @@ def test_slides_without_a_group_are_never_of_the_same(sheet):
 
 def test_a_missing_picture_or_label_file_is_refused_by_its_full_path(sheet, tmp_path):
     message = refusal(sheet, "s\tno.tif")
-    assert f"line 2: image of slide s: no file '{tmp_path}/data/no.tif'" in message
-    assert "labels of slide s: no file" in refusal(sheet, "s\ta.tif\tno.tif")
+    assert f"line 2: image of slide s: no such file '{tmp_path}/data/no.tif'" in message
+    assert "labels of slide s: no such file" in refusal(sheet, "s\ta.tif\tno.tif")
 
 
 def test_a_mask_is_found_like_a_picture_and_may_be_left_out(sheet, tmp_path):
@@ -128,14 +128,14 @@ def test_a_mask_is_found_like_a_picture_and_may_be_left_out(sheet, tmp_path):
 def test_a_missing_mask_or_one_with_braces_is_refused(sheet, tmp_path):
     header = "slide\timage\tmask"
     message = refusal(sheet, "ok\ta.tif\tb.tif", "s\ta.tif\tno.tif", header=header)
-    assert f"line 3: mask of slide s: no file '{tmp_path}/data/no.tif'" in message
+    assert f"line 3: mask of slide s: no such file '{tmp_path}/data/no.tif'" in message
     message = refusal(sheet, "s\ta.tif\t{x}.tif", header=header)
     assert "mask '{x}.tif' has braces or control characters" in message
 
 
 def test_a_slide_without_a_picture_is_refused(sheet):
-    assert "line 2: slide s has no image; name a file" in refusal(sheet, "s\t\tb.tif")
-    assert "line 2: slide s has no image; name a file" in refusal(sheet, "s")
+    assert "line 2: slide s has no image; add a file" in refusal(sheet, "s\t\tb.tif")
+    assert "line 2: slide s has no image; add a file" in refusal(sheet, "s")
 
 
 def test_a_split_without_labels_is_refused(sheet):
@@ -166,9 +166,9 @@ def test_an_unknown_column_names_the_nearest(sheet):
 
 
 def test_a_column_twice_or_not_at_all_is_refused(sheet):
-    assert "'labels' stands there twice" in refusal(sheet, header=f"{HEADER}\tlabels")
-    assert "needs one column 'image'" in refusal(sheet, header="slide\tlabels")
-    assert "needs one column 'slide'" in refusal(sheet, header="")
+    assert "there are two columns 'labels'" in refusal(sheet, header=f"{HEADER}\tlabels")
+    assert "has no column 'image'" in refusal(sheet, header="slide\tlabels")
+    assert "has no column 'slide'" in refusal(sheet, header="")
 
 
 def test_a_sheet_with_commas_is_refused_and_told_of_tabs(sheet):
@@ -176,7 +176,7 @@ def test_a_sheet_with_commas_is_refused_and_told_of_tabs(sheet):
 
 
 def test_a_row_with_too_many_cells_is_refused(sheet):
-    assert "line 2: has 3 cells for 2 columns" in refusal(
+    assert "line 2: has 3 cells, but the header has 2" in refusal(
         sheet, "s\ta.tif\tb", header="slide\timage"
     )
 
@@ -221,8 +221,8 @@ def test_each_file_is_looked_for_once(sheet, monkeypatch):
 
 def test_the_last_of_ten_thousand_rows_is_checked_as_the_first(sheet):
     lines = [f"s{i}\ta.tif" for i in range(10_000)]
-    assert "line 10002: slide 's0' stands there twice" in refusal(sheet, *lines, "s0\ta.tif")
-    assert "line 10002: image of slide x: no file" in refusal(sheet, *lines, "x\tno.tif")
+    assert "line 10002: slide 's0' is in two rows" in refusal(sheet, *lines, "s0\ta.tif")
+    assert "line 10002: image of slide x: no such file" in refusal(sheet, *lines, "x\tno.tif")
 
 
 def test_a_slide_that_is_asked_for_and_not_there_names_the_nearest(sheet):
@@ -236,7 +236,7 @@ def test_a_slide_that_is_asked_for_and_not_there_names_the_nearest(sheet):
 @pytest.mark.parametrize("group", ["-x", "@list"])
 def test_a_group_that_a_command_line_would_take_for_something_else_is_refused(sheet, group):
     message = refusal(sheet, f"s\ta.tif\tb.tif\ttrain\t{group}")
-    assert f"group {group!r} of slide s is not allowed; begin it with anything but" in message
+    assert f"group {group!r} of slide s is not allowed; a group must not start with" in message
 
 
 @pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\x1e", "\x85"])
@@ -246,7 +246,7 @@ def test_no_value_can_become_two_lines_of_a_file_of_arguments(sheet, tmp_path, c
     (tmp_path / "data" / value).touch()
     row = {"slide": "s", "image": "a.tif", "labels": "b.tif", "mask": "b.tif", column: value}
     message = refusal(sheet, "\t".join(row.values()), header="\t".join(row))
-    assert f"line 2: {column} {value!r} of slide s has a line break" in message
+    assert f"line 2: {column} {value!r} of slide s contains a line break" in message
 
 
 @pytest.mark.parametrize("folder", ["config", "config/examples/isbi2012"])

@@ -31,7 +31,7 @@ def put_own_python_first(deployment: Collection) -> None:
         return
     if not (folder / "python").exists():
         raise WorkflowError(
-            f"{sys.executable}: rules call it by the name python, which is not in {folder}; "
-            "install Snakemake into a virtual environment (make env), or use --sdm conda"
+            f"{sys.executable}: rules need a program with the name python, and {folder} "
+            "has none; install Snakemake into a virtual environment (make env), or use --sdm conda"
         )
     os.environ["PATH"] = f"{folder}{os.pathsep}{before}"

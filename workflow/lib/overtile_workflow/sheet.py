@@ -64,12 +64,15 @@ def read_sheet(path: str, data: str) -> Sheet:
             continue
         where = f"{path}, line {number}"
         if len(cells) > len(header):
-            raise ValueError(f"{where}: has {len(cells)} cells for {len(header)} columns; mend it")
+            raise ValueError(
+                f"{where}: has {len(cells)} cells, but the header has "
+                f"{len(header)}; correct the row"
+            )
         cells += [""] * (len(header) - len(cells))
         row = Row(**dict(zip(header, cells, strict=True)))
         row = _check_row(where, row, data)
         if row.slide in rows:
-            raise ValueError(f"{where}: slide {row.slide!r} stands there twice; rename one")
+            raise ValueError(f"{where}: slide {row.slide!r} is in two rows; rename or remove one")
         rows[row.slide] = row
     _check_groups(path, rows)
     refuse_same_pictures(path, rows.values())
@@ -82,23 +85,23 @@ def _check_header(path: str, header: list[str]) -> None:
         if name not in known:
             raise ValueError(f"{path}: unknown column {name!r}; {nearest(name, list(known))}")
         if header.count(name) > 1:
-            raise ValueError(f"{path}: column {name!r} stands there twice; remove one")
+            raise ValueError(f"{path}: there are two columns {name!r}; remove one")
     for name in REQUIRED:
         if name not in header:
-            raise ValueError(f"{path}: needs one column {name!r}, separated by tabs; add it")
+            raise ValueError(f"{path}: has no column {name!r}; add it, with tabs between columns")
 
 
 def _check_row(where: str, row: Row, data: str) -> Row:
     if not NAME.fullmatch(row.slide):
         raise ValueError(
             f"{where}: slide name {row.slide!r} is not allowed; use letters, digits, '-', '_' and "
-            "'.', beginning with a letter or digit, at most 80"
+            "'.'; start with a letter or digit; at most 80 characters"
         )
     for column, value in vars(row).items():
         if len(value.splitlines()) > 1:
             raise ValueError(
-                f"{where}: {column} {value!r} of slide {row.slide} has a line break, a form feed "
-                "or the like in it; remove it"
+                f"{where}: {column} {value!r} of slide {row.slide} contains a line break or "
+                "another control character; remove it"
             )
     if row.split not in SPLITS:
         raise ValueError(
@@ -108,12 +111,12 @@ def _check_row(where: str, row: Row, data: str) -> Row:
     if row.split and not row.labels:
         raise ValueError(
             f"{where}: slide {row.slide} has split {row.split!r} but no labels; "
-            "name a labels file, or leave the split empty"
+            "add a labels file, or leave the split empty"
         )
     if row.group.startswith(("-", "@")):
         raise ValueError(
             f"{where}: group {row.group!r} of slide {row.slide} is not allowed; "
-            "begin it with anything but '-' and '@', which command lines read otherwise"
+            "a group must not start with '-' or '@'; rename it"
         )
     if row.pixel_size_um and not _are_edges(row.pixel_size_um.split(" ")):
         raise ValueError(
@@ -138,7 +141,7 @@ def _are_edges(words: list[str]) -> bool:
 
 def _find(where: str, slide: str, column: str, path: str, data: str) -> str:
     if not path:
-        raise ValueError(f"{where}: slide {slide} has no {column}; name a file")
+        raise ValueError(f"{where}: slide {slide} has no {column}; add a file")
     if FORBIDDEN.search(path):
         raise ValueError(f"{where}: {column} {path!r} has braces or control characters; rename it")
     if MADE_HERE.fullmatch(path):
@@ -146,8 +149,8 @@ def _find(where: str, slide: str, column: str, path: str, data: str) -> str:
     full = os.path.normpath(os.path.join(data, path))
     if not os.path.isfile(full):
         raise ValueError(
-            f"{where}: {column} of slide {slide}: no file {full!r}; "
-            "mend the path, or the key 'data' of the configuration"
+            f"{where}: {column} of slide {slide}: no such file {full!r}; "
+            "correct the path, or the key 'data' of the configuration"
         )
     return full
 
