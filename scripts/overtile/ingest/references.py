@@ -8,7 +8,48 @@ import numpy as np
 from overtile.errors import InputError
 from overtile.geometry.components import IGNORE
 from overtile.geometry.spans import Block
+from overtile.readers.raw import RawImage
 from overtile.stores.labels import write_classes, write_component_store, write_objects
+from overtile.stores.store import ROOT, Store
+
+
+def classes_and_values(
+    kind: str, names: Sequence[str] | None, values: Sequence[int] | None, ignore: int | None
+) -> tuple[Sequence[str], Sequence[int]]:
+    """The names of the classes of raw labels, background first, and the raw label of each.
+
+    Without names there are background and foreground, without values these are 0, 1, 2, ...
+    Raises InputError where names, values and the label to ignore do not fit each other or the kind.
+    """
+    names = names or ["background", "foreground"]
+    values = values or list(range(len(names)))
+    if len(values) != len(names):
+        raise InputError(f"--values: {len(values)} values for {len(names)} classes; give as many")
+    if kind == "semantic" and len({*values, ignore}) != len(values) + 1:
+        raise InputError(
+            f"--values: {' '.join(map(str, values))} with --ignore {ignore} names a value "
+            "twice; each raw label means one thing"
+        )
+    if kind != "semantic" and len(names) != 2:
+        raise InputError(f"--classes: {len(names)} names; kind {kind} has 2 classes")
+    return names, values
+
+
+def labelled_picture(raw: RawImage, folder: Path) -> Store | None:
+    """The picture inside whose store labels are to be written; None where there is none.
+
+    folder: of the label store. Raises InputError if the picture has another shape than the labels.
+    """
+    image_store = folder.parent.parent
+    if folder.parent.name != "labels" or not (image_store / ROOT).exists():
+        return None
+    picture = Store.open(image_store, "picture")
+    if picture.shape != raw.shape[1:]:
+        raise InputError(
+            f"{raw.path}: labels are {raw.shape[1:]} (z, y, x) px, but the picture "
+            f"{picture.path} is {picture.shape}; give labels of the same picture"
+        )
+    return picture
 
 
 def integer_labels(path: Path, pixels: np.ndarray) -> np.ndarray:
@@ -56,7 +97,7 @@ def to_classes(
 
 
 def write_reference(
-    raw,
+    raw: RawImage,
     store: Path,
     key: str,
     kind: str,
@@ -65,7 +106,7 @@ def write_reference(
     ignore: int | None,
     pixel_size_um: Sequence[float] | None,
 ) -> None:
-    """Stream raw labels (`images.raw.RawImage`) into a label store.
+    """Stream raw labels into a label store.
 
     kind instances: ids stay as they are, of any integer dtype. binary and semantic: objects are
     the face-connected components of each foreground class.

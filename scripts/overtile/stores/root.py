@@ -32,8 +32,8 @@ class Root:
 
 def remedy(folder: Path) -> str:
     """What to do about a damaged store; a class map is made with the label store around it."""
-    made = folder.parent if folder.name == "classes" else folder
-    return f"copy the store again, or delete {made / ROOT} and make it again"
+    store = folder.parent if folder.name == "classes" else folder
+    return f"copy the store again, or delete {store / ROOT} and make it again"
 
 
 def sealed_root(ome: dict, own: dict, arrays: dict[str, str]) -> dict:
