@@ -87,6 +87,17 @@ def mean_and_std(records: Sequence[dict]) -> tuple[list[float], list[float]]:
     return mean.tolist(), np.sqrt((within + between) / counts.sum()).tolist()
 
 
+def _refuse_other_channels(raw: RawImage, names: Sequence[str] | None) -> None:
+    """Raise InputError for channels that are not intensities, or not as many as their names."""
+    if raw.has_palette:
+        raise InputError(f"{raw.path}: colours come from a palette; save it as grey or RGB")
+    if names is not None and len(names) != raw.shape[0]:
+        raise InputError(
+            f"{raw.path}: has {raw.shape[0]} channels, but {len(names)} names are given "
+            f"({', '.join(names)}); give one name per channel"
+        )
+
+
 def write_picture(
     raw: RawImage,
     store: Path,
@@ -98,15 +109,8 @@ def write_picture(
 
     Raises InputError for pixels that are not numbers or of a dtype that is not allowed.
     """
-    if raw.has_palette:
-        raise InputError(f"{raw.path}: colours come from a palette; save it as grey or RGB")
+    _refuse_other_channels(raw, channels)
     dtype = stored_dtype(raw.path, raw.dtype)
-    channel_count = raw.shape[0]
-    if channels is not None and len(channels) != channel_count:
-        raise InputError(
-            f"{raw.path}: has {channel_count} channels, but {len(channels)} names are given "
-            f"({', '.join(channels)}); give one name per channel"
-        )
     writer = StoreWriter(store, key, "picture")
     writer.add_array("0", raw.shape, dtype, AXES)
 

@@ -59,18 +59,7 @@ def read_root(folder: Path) -> Root:
     Roots without a seal are held against the store's journal, as far as there is one. Raises
     InputError for a store that was never finished, is of somebody else, or is damaged.
     """
-    try:
-        content = (folder / ROOT).read_bytes()
-    except NotADirectoryError:
-        raise InputError(
-            f"{folder}: is a file, not a store; make one with scripts/ingest.py"
-        ) from None
-    except FileNotFoundError:
-        if folder.name == "classes" and (folder.parent / ROOT).exists():
-            raise InputError(f"{folder}: its {ROOT} is lost; {remedy(folder)}") from None
-        raise InputError(
-            f"{folder}: no finished store here (its {ROOT} is missing); make it first"
-        ) from None
+    content = _read_bytes(folder)
     try:
         document = json.loads(content)
         ome, own = document["attributes"]["ome"], dict(document["attributes"]["overtile"])
@@ -98,6 +87,22 @@ def read_root(folder: Path) -> Root:
             "replace NaN and infinite pixels in the raw picture and ingest it again"
         )
     return root
+
+
+def _read_bytes(folder: Path) -> bytes:
+    """The root file of a store; InputError where there is none, with what to do."""
+    try:
+        return (folder / ROOT).read_bytes()
+    except NotADirectoryError:
+        raise InputError(
+            f"{folder}: is a file, not a store; make one with scripts/ingest.py"
+        ) from None
+    except FileNotFoundError:
+        if folder.name == "classes" and (folder.parent / ROOT).exists():
+            raise InputError(f"{folder}: its {ROOT} is lost; {remedy(folder)}") from None
+        raise InputError(
+            f"{folder}: no finished store here (its {ROOT} is missing); make it first"
+        ) from None
 
 
 def _agrees_with_journal(folder: Path, root: Root) -> bool:

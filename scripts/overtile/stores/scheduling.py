@@ -89,12 +89,16 @@ def write_on_cluster(
             try:
                 note(block, future.result())
             except KilledWorker as error:
-                raise InputError(
-                    f"block at {block.start} (z, y, x) px: {error.allowed_failures + 1} workers "
-                    "died of it, most likely for lack of memory; give each worker more "
-                    "(--slurm-flags=--mem=...) or take fewer --workers on one machine, then run "
-                    "again: finished blocks are kept, but not with another --memory-gb"
-                ) from None
+                raise _deadly(block, error.allowed_failures + 1) from None
+
+
+def _deadly(block: Block, workers: int) -> InputError:
+    """The error of a block that lost so many workers."""
+    return InputError(
+        f"block at {block.start} (z, y, x) px: {workers} workers died of it, most likely for lack "
+        "of memory; give each worker more (--slurm-flags=--mem=...) or take fewer --workers on one "
+        "machine, then run again: finished blocks are kept, but not with another --memory-gb"
+    )
 
 
 def _count_workers(client: "distributed.Client") -> int:
