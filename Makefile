@@ -44,11 +44,12 @@ test-all: env .venv/checks/.ready  ## Run all tests, also long ones and those on
 mutations: env  ## Change training line by line, and see that tests notice (an hour)
 	python tests/mutations.py
 
-lint: env  ## Check style, imports, rules, shipped configurations and environments
+lint: env  ## Check style, types, imports, rules, shipped configurations and environments
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 	PYTHONPATH=scripts lint-imports
+	mypy
 	PYTHONPATH=workflow/lib python tests/lint_workflow.py
 	python tests/environments.py
 	python tests/code_names.py

@@ -37,48 +37,38 @@ def run(args):
 
     from overtile.code_digest import code_digest
     from overtile.errors import InputError
-    from overtile.ingest.pictures import write_picture
-    from overtile.ingest.references import write_reference
+    from overtile.ingest.pictures import picture_pixel_size_um, write_picture
+    from overtile.ingest.references import labelled_picture, write_reference
     from overtile.readers.opening import open_raw, reader_of
     from overtile.stores.digest import digest_file, digest_of
-    from overtile.stores.store import Store, store_path
+    from overtile.stores.store import store_path
 
     folder = store_path(args.store)
     raw = open_raw(args.image or args.labels)
-    size = raw.pixel_size_um
-    if args.pixel_size_um:
-        if len(args.pixel_size_um) not in (2, 3):
-            raise InputError(
-                f"--pixel-size-um: has {len(args.pixel_size_um)} values; allowed: Y X or Z Y X"
-            )
-        # ASSUME: planes are as far apart as pixels where neither the file nor the user says.
-        z_um = size[0] if size else args.pixel_size_um[0]
-        size = tuple([z_um, *args.pixel_size_um][-3:])
+    size = picture_pixel_size_um(raw, args.pixel_size_um)
     file_digest = digest_file(raw.path)
     facts = {"inputs": {str(Path(raw.path).resolve()): file_digest}}
-    given = [
+    key_parts = [
         file_digest,
         code_digest(__file__, [reader_of(raw.path)]),
         size,
-        *(args.channels, args.kind, args.classes, args.values, args.ignore),
+        args.channels,
+        args.kind,
+        args.classes,
+        args.values,
+        args.ignore,
     ]
     if args.image:
-        write_picture(raw, folder, digest_of(*given), size, args.channels or raw.channels)
+        write_picture(raw, folder, digest_of(*key_parts), size, args.channels or raw.channels)
         return facts
-
     if args.kind is None:
         raise InputError("--kind: missing; allowed with --labels: instances, binary, semantic")
     labels = settings_from(args, Labels)
     labels.check()
-    if folder.parent.name == "labels" and (folder.parent.parent / "zarr.json").exists():
-        picture = Store.open(folder.parent.parent, "picture")
-        if picture.shape != raw.shape[1:]:
-            raise InputError(
-                f"{raw.path}: labels are {raw.shape[1:]} (z, y, x) px, but the picture "
-                f"{picture.path} is {picture.shape}; give labels of the same picture"
-            )
+    picture = labelled_picture(raw, folder)
+    if picture is not None:
         size = picture.attributes["pixel_size_um"]
-    key = digest_of(*given, size)
+    key = digest_of(*key_parts, size)
     names, values = list(labels.classes), list(labels.values or range(len(labels.classes)))
     write_reference(raw, folder, key, labels.kind, names, values, labels.ignore, size)
     return facts

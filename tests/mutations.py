@@ -67,8 +67,8 @@ MUTATIONS = (
     # The seven that once passed all tests together.
     samples(
         "labels shifted by 3 px",
-        "target = resample(classes, start, inner, 0)",
-        "target = resample(classes, start, inner + 3, 0)",
+        "labels = resample(box, start, inner, 0)",
+        "labels = resample(box, start, inner + 3, 0)",
     ),
     loop("no decay of the learning rate", "** DECAY", "** 0"),
     loop("no clipping", "LARGEST_GRADIENT = 10.0", "LARGEST_GRADIENT = 1e30"),
@@ -79,8 +79,8 @@ MUTATIONS = (
     # What is cut, and from where.
     samples(
         "weights shifted by 1 px",
-        "weight = resample(weights, start, inner, 1)",
-        "weight = resample(weights, start, inner + 1, 1)",
+        "weights = resample(box, start, inner, 1)",
+        "weights = resample(box, start, inner + 1, 1)",
     ),
     samples(
         "image shifted by 1 px",
@@ -107,7 +107,9 @@ MUTATIONS = (
         "self._spacing = plan.spacing",
         "self._spacing = (1.0,) * len(plan.spacing)",
     ),
-    samples("ignored pixels count", "np.where(ignored, 0, weight)", "np.where(ignored, 1, weight)"),
+    samples(
+        "ignored pixels count", "np.where(ignored, 0, weights)", "np.where(ignored, 1, weights)"
+    ),
     samples(
         "labels off centre by a pixel",
         "slice((n - m) // 2, (n - m) // 2 + m)",
@@ -214,7 +216,11 @@ MUTATIONS = (
         "plan.folds[0].train, plan.folds[0].validation",
     ),
     loop("later folds see the tiles of the first", "(train, plan, fold)", "(train, plan, 0)"),
-    loop("later folds are called the first", "State(origin, fold,", "State(origin, 0,"),
+    loop(
+        "later folds are called the first",
+        "save_checkpoint(folder, State(origin, fold,",
+        "save_checkpoint(folder, State(origin, 0,",
+    ),
     loop(
         "seconds before an interruption are lost",
         "state is None, origin.code)",
@@ -229,7 +235,7 @@ MUTATIONS = (
     ),
     losses(
         "never a Dice term",
-        " + soft_dice(logits, target, weights)",
+        " + soft_dice(logits, labels, weights)",
         "",
     ),
     dice("the background in Dice", "in values[1:] if", "in values if"),

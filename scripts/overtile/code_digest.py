@@ -20,13 +20,25 @@ NAMES = "code_names.tsv"
 # They decide how a computation is asked for, watched, kept and chosen, not what comes out.
 # Settings are declarations: their values stand in the keys of results.
 LEFT_OUT = frozenset(
-    f"{PACKAGE}.{name}"
-    for name in (
-        *("cli", "progress", "provenance", "code_digest", "errors", "registry", "settings"),
-        *("outputs", "system_errors"),
-        *("stores.run_log", "stores.files", "stores.journal", "stores.scheduling"),
-        *("stores.checked", "prediction.cluster", "networks.gpus", "networks.gpu_policy"),
-    )
+    {
+        f"{PACKAGE}.cli",
+        f"{PACKAGE}.code_digest",
+        f"{PACKAGE}.errors",
+        f"{PACKAGE}.networks.gpu_policy",
+        f"{PACKAGE}.networks.gpus",
+        f"{PACKAGE}.outputs",
+        f"{PACKAGE}.prediction.cluster",
+        f"{PACKAGE}.progress",
+        f"{PACKAGE}.provenance",
+        f"{PACKAGE}.registry",
+        f"{PACKAGE}.settings",
+        f"{PACKAGE}.stores.checked",
+        f"{PACKAGE}.stores.files",
+        f"{PACKAGE}.stores.journal",
+        f"{PACKAGE}.stores.run_log",
+        f"{PACKAGE}.stores.scheduling",
+        f"{PACKAGE}.system_errors",
+    }
 )
 DESCRIBES = "describe"
 """Functions of this name put something into words for people: what they say does not count."""

@@ -12,13 +12,28 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 OUT_OF_FILES = {errno.EMFILE, errno.ENFILE}
 LOST = {
-    *(errno.EPIPE, errno.ESHUTDOWN, errno.ENOTCONN, errno.ETIMEDOUT),
-    *(errno.ECONNRESET, errno.ECONNREFUSED, errno.ECONNABORTED),
-    *(errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+    errno.EPIPE,
+    errno.ESHUTDOWN,
+    errno.ENOTCONN,
+    errno.ETIMEDOUT,
+    errno.ECONNRESET,
+    errno.ECONNREFUSED,
+    errno.ECONNABORTED,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ENETRESET,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
 }
 NO_SUCH_PLACE = {
-    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
-    *(errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO),
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENOTEMPTY,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENXIO,
 }
 ADVICE = (
     (FORBIDDEN, "check its owner and permissions, then run again"),

@@ -19,8 +19,20 @@ SMALL_IDS = 2**32 - 1
 def label_block(classes: np.ndarray) -> np.ndarray:
     """Face-connected components of equal foreground class within one block.
 
-    classes: (z, y, x) uint8; 0 is background and `IGNORE` is left out. Returns int32 labels from 1,
-    class by class, each in raster order of their first pixel; 0 elsewhere.
+    Parameters
+    ----------
+    classes : ndarray, (z, y, x), uint8
+        0 is background and `IGNORE` is left out.
+
+    Returns
+    -------
+    ndarray, (z, y, x), int32
+        Labels from 1, class by class, each in raster order of their first pixel; 0 elsewhere.
+
+    Examples
+    --------
+    >>> label_block(np.array([[[2, 0, 1, 1, 0, 1]]], np.uint8))
+    array([[[3, 0, 1, 1, 0, 2]]], dtype=int32)
     """
     from scipy import ndimage  # late: most steps that import this module label nothing
 
@@ -35,7 +47,23 @@ def label_block(classes: np.ndarray) -> np.ndarray:
 
 
 def runs(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Stretches of one label > 0 in raster order: label, index of the first pixel, length."""
+    """Stretches of one label in raster order.
+
+    Parameters
+    ----------
+    labels : ndarray of any shape, integers
+        0 is background.
+
+    Returns
+    -------
+    labels, starts, lengths : ndarray, (n,)
+        Of each stretch its label > 0, the raster index of its first pixel, and its length, px.
+
+    Examples
+    --------
+    >>> [part.tolist() for part in runs(np.array([[0, 7, 7], [7, 0, 2]]))]
+    [[7, 2], [1, 5], [3, 1]]
+    """
     flat = labels.ravel()
     starts = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     starts = np.concatenate([np.zeros(min(1, flat.size), np.int64), starts])
@@ -45,16 +73,55 @@ def runs(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def raster_index(index: np.ndarray, block: Block, shape: Sequence[int]) -> np.ndarray:
-    """Raster index in the whole picture of pixels given by that within a block; int64."""
+    """Raster index in the whole picture of pixels that are given by that within a block.
+
+    Parameters
+    ----------
+    index : ndarray, (n,), integers
+        Raster index within the block.
+    block : Block
+        The block.
+    shape : sequence of int
+        Of the picture, px.
+
+    Returns
+    -------
+    ndarray, (n,), int64
+        Raster index in the picture.
+
+    Examples
+    --------
+    >>> block = Block(index=(0, 1), start=(0, 4), stop=(2, 6))
+    >>> raster_index(np.array([0, 3]), block, (2, 6)).tolist()
+    [4, 11]
+    """
     local = np.unravel_index(index, block.shape)
     place = [axis + start for axis, start in zip(local, block.start, strict=True)]
     return np.ravel_multi_index(place, tuple(shape)).astype(np.int64)
 
 
 def join(count: int, pairs: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
-    """Sets that pairs make of 0..count-1: the set of each, int32, and how many there are.
+    """Sets that pairs make of 0..count-1.
 
-    pairs: arrays (2, n) of numbers that are in one set.
+    Parameters
+    ----------
+    count : int
+        How many numbers there are.
+    pairs : sequence of ndarray, (2, n), integers
+        Numbers that are in one set.
+
+    Returns
+    -------
+    sets : ndarray, (count,), int32
+        The set of each number.
+    n : int
+        How many sets there are.
+
+    Examples
+    --------
+    >>> sets, n = join(4, [np.array([[0], [2]])])
+    >>> sets.tolist(), n
+    ([0, 1, 0, 2], 3)
     """
     if count == 0:
         return np.empty(0, np.int32), 0
@@ -65,7 +132,28 @@ def join(count: int, pairs: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
 
 
 def number_by_first(first: np.ndarray, is_kept: np.ndarray) -> tuple[np.ndarray, int]:
-    """Ids 1, 2, ... of objects in the order of their first pixels, 0 where not kept; how many."""
+    """Ids 1, 2, ... of objects in the order of their first pixels.
+
+    Parameters
+    ----------
+    first : ndarray, (n,), int64
+        Raster index of each object's first pixel.
+    is_kept : ndarray, (n,), bool
+        Whether an object gets an id.
+
+    Returns
+    -------
+    ids : ndarray, (n,), uint32 or uint64
+        0 for objects that are not kept.
+    count : int
+        How many are kept.
+
+    Examples
+    --------
+    >>> ids, count = number_by_first(np.array([9, 2, 5]), np.array([True, True, False]))
+    >>> ids.tolist(), count
+    ([2, 1, 0], 2)
+    """
     order = np.flatnonzero(is_kept)
     order = order[np.argsort(first[order])]
     ids = np.zeros(len(first), id_dtype(len(order)))
@@ -74,7 +162,13 @@ def number_by_first(first: np.ndarray, is_kept: np.ndarray) -> tuple[np.ndarray,
 
 
 def id_dtype(count: int) -> np.dtype:
-    """Type of the ids of so many objects."""
+    """Type of the ids of so many objects.
+
+    Examples
+    --------
+    >>> id_dtype(100), id_dtype(2**32)
+    (dtype('uint32'), dtype('uint64'))
+    """
     return np.dtype(np.uint32 if count <= SMALL_IDS else np.uint64)
 
 

@@ -13,11 +13,6 @@ def flood(
 ) -> np.ndarray:
     """Let seeds flood the pixels of their own class, up to grow_px face steps from them.
 
-    foreground: (y, x) or (z, y, x) uint8, how probable it is that a pixel is no background; none
-    comes where it is 0. classes: uint8, 0 = background, which stays so. seeds: ids of any unsigned
-    type, 0 = none, each within one class. All have one shape, and so have the ids returned, 0 where
-    none came.
-
     A path's bottleneck is the least foreground on it; a seed's own is the largest there is. In each
     of grow_px rounds all pixels look at their face neighbours at once. A neighbour offers its
     bottleneck, or the pixel's foreground if that is less. The largest offer, if larger than what
@@ -32,9 +27,38 @@ def flood(
       object is connected, but where a better path crosses it and ends, by its length, before it
       has taken what lies behind.
 
-    Raises ValueError if shapes differ, or a seed lies in background.
-    Source: image foresting transform, Falcao, Stolfi and Lotufo 2004,
-    DOI 10.1109/TPAMI.2004.1261076; here with paths of bounded length.
+    Parameters
+    ----------
+    foreground : ndarray, (y, x) or (z, y, x), uint8
+        How probable it is that a pixel is no background; no seed comes where it is 0.
+    classes : ndarray, the same shape, uint8
+        0 is background, which stays so.
+    seeds : ndarray, the same shape, any unsigned integers
+        Ids of the seeds, each within one class; 0 for none.
+    grow_px : int
+        How many face steps a seed may go.
+
+    Returns
+    -------
+    ndarray, the same shape, dtype of seeds
+        Ids, 0 where no seed came.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or a seed lies in background.
+
+    References
+    ----------
+    Image foresting transform, Falcao, Stolfi and Lotufo 2004, doi:10.1109/TPAMI.2004.1261076; here
+    with paths of bounded length.
+
+    Examples
+    --------
+    >>> seeds = np.array([[1, 0, 0, 0, 0, 2]], np.uint8)
+    >>> foreground = np.array([[9, 9, 9, 5, 9, 9]], np.uint8)
+    >>> flood(foreground, np.ones((1, 6), np.uint8), seeds, 3)
+    array([[1, 1, 1, 2, 2, 2]], dtype=uint8)
     """
     shapes = (foreground.shape, classes.shape, seeds.shape)
     if len(set(shapes)) > 1 or ((seeds > 0) & (classes == 0)).any():

@@ -8,10 +8,10 @@ from overtile.geometry.two_nearest import two_nearest_sum_and_nearest
 def close_gaps(instances: np.ndarray, border_px: int) -> np.ndarray:
     """Let objects grow over the gaps between them: what `separate` cut away, and no more.
 
-    instances: (y, x) or (z, y, x), unsigned integers, 0 = background. A pixel of background lies in
-    a gap if the gap from the nearest object to the second nearest is at most border_px pixels wide
-    there: if d_1 + d_2 <= border_px + 1, distances between pixel centres, in pixels (voxels)
-    whatever their edges. It then becomes part of an object in one of two ways:
+    A pixel of background lies in a gap if the gap from the nearest object to the second nearest is
+    at most border_px pixels wide there: if d_1 + d_2 <= border_px + 1, distances between pixel
+    centres, in pixels (voxels) whatever their edges. It then becomes part of an object in one of
+    two ways:
 
     1. of the nearest one, if at most border_px face steps lead to it, all over pixels of the gap
        that have the same nearest object. Where two are nearest, that one counts whose pixel comes
@@ -22,10 +22,25 @@ def close_gaps(instances: np.ndarray, border_px: int) -> np.ndarray:
 
     - What an object gains shares faces with it, in a chain: no object falls into more
       face-connected pieces than it had. None loses a pixel.
-    - Objects stay as they are where no other one is near. 0 closes nothing.
+    - Objects stay as they are where no other one is near.
     - A pixel depends on nothing further away than `halo_px`, along each axis.
 
-    Returns the same shape and dtype.
+    Parameters
+    ----------
+    instances : ndarray, (y, x) or (z, y, x), unsigned integers
+        Ids of objects, 0 for background.
+    border_px : int
+        Width of the widest gap that is closed, px. 0 closes nothing.
+
+    Returns
+    -------
+    ndarray, the same shape and dtype
+        The objects, grown.
+
+    Examples
+    --------
+    >>> close_gaps(np.array([[1, 1, 0, 0, 2, 0]], np.uint8), 2)
+    array([[1, 1, 1, 2, 2, 0]], dtype=uint8)
     """
     if border_px == 0 or not instances.any():
         return instances
@@ -47,6 +62,11 @@ def halo_px(border_px: int) -> int:
     One step to a neighbour, border_px - 1 from there to the last pixel gained on the way to the
     object, and border_px from that one to its second nearest object: as d_1 is 1 at least, d_2 is
     border_px at most.
+
+    Examples
+    --------
+    >>> halo_px(3)
+    6
     """
     return 2 * border_px
 

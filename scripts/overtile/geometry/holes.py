@@ -17,10 +17,26 @@ Step = tuple[int, ...]
 
 
 def label_background(ids: np.ndarray) -> np.ndarray:
-    """Components of background, (z, y, x) int32 from 1, 0 in objects.
+    """Components of background.
 
     Corners and edges join background, as faces join objects: else a line of pixels that touch by
     their corners would neither be one object nor part what lies beside it.
+
+    Parameters
+    ----------
+    ids : ndarray, (z, y, x), integers
+        Ids of objects, 0 for background.
+
+    Returns
+    -------
+    ndarray, (z, y, x), int32
+        Labels of background from 1; 0 in objects.
+
+    Examples
+    --------
+    >>> label_background(np.array([[[0, 5, 0], [5, 5, 0]]]))
+    array([[[1, 0, 2],
+            [0, 0, 2]]], dtype=int32)
     """
     return ndimage.label(ids == 0, EVERY_NEIGHBOUR)[0]
 
@@ -28,8 +44,24 @@ def label_background(ids: np.ndarray) -> np.ndarray:
 def touched(labels: np.ndarray, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Smallest and largest id that shares a face with each component of background.
 
-    labels: of `label_background`. Returns two arrays (n + 1,) uint64, entry 0 without meaning;
-    the smallest is `NONE` and the largest 0 where there is none.
+    Parameters
+    ----------
+    labels : ndarray, (z, y, x), int32
+        Of `label_background`, n components.
+    ids : ndarray, (z, y, x), unsigned integers
+        Ids of objects.
+
+    Returns
+    -------
+    low, high : ndarray, (n + 1,), uint64
+        Entry 0 has no meaning. low is `NONE` and high 0 where there is no object.
+
+    Examples
+    --------
+    >>> ids = np.array([[[0, 5, 0, 3]]], np.uint64)
+    >>> low, high = touched(label_background(ids), ids)
+    >>> low[1:].tolist(), high[1:].tolist()
+    ([5, 3], [5, 5])
     """
     low = np.full(labels.max() + 1, NONE, np.uint64)
     high = np.zeros(len(low), np.uint64)

@@ -62,12 +62,19 @@ class ObjectSums:
         """
         if known_ids is None and ids.size and ids.max() > len(self.area_px):
             raise ValueError(f"id is {ids.max()}; allowed: up to {len(self.area_px)}")
-        none = np.zeros((0, 0, 0, 0), np.uint8)
         _add(
-            *(ids, known_ids if known_ids is not None else ids[0, 0, :0]),
-            *(known_ids is not None, classes, none if values is None else values),
-            *(np.asarray(start, np.int64), self.area_px, self.place_sums),
-            *(self.low, self.high, self.classes, self.value_sums),
+            ids,
+            ids[0, 0, :0] if known_ids is None else known_ids,
+            known_ids is not None,
+            classes,
+            np.zeros((0, 0, 0, 0), np.uint8) if values is None else values,
+            np.asarray(start, np.int64),
+            self.area_px,
+            self.place_sums,
+            self.low,
+            self.high,
+            self.classes,
+            self.value_sums,
         )
 
 

@@ -74,9 +74,28 @@ class Chains:
 def trace(framed: np.ndarray, start: Sequence[int], shape: Sequence[int]) -> Chains:
     """Outlines of all objects in the planes of a block, as far as they lie in it.
 
-    framed: (z, y + 2, x + 2) ids, 0 = background: the block and one pixel more on each side in y
-    and x, 0 beyond the picture. start: (z, y, x) of the block in the picture, px; shape: of the
-    picture, px. Planes have outlines of their own.
+    Planes have outlines of their own.
+
+    Parameters
+    ----------
+    framed : ndarray, (z, y + 2, x + 2), integers
+        Ids, 0 for background: the block and one pixel more on each side in y and x, 0 beyond the
+        picture.
+    start : sequence of int
+        (z, y, x) of the block in the picture, px.
+    shape : sequence of int
+        (z, y, x) of the picture, px.
+
+    Returns
+    -------
+    Chains
+        Closed where an outline lies in the block, else pieces for `join`.
+
+    Examples
+    --------
+    >>> framed = np.pad(np.array([[[4, 4]]]), ((0, 0), (1, 1), (1, 1)))
+    >>> trace(framed, (0, 0, 0), (1, 1, 2)).corners.tolist()
+    [[0, 2], [1, 2], [1, 0], [0, 0]]
     """
     corners, found = _trace(framed)
     z, y, x = found[:, 0], found[:, 1], found[:, 2]
@@ -99,7 +118,23 @@ def trace(framed: np.ndarray, start: Sequence[int], shape: Sequence[int]) -> Cha
 def join(chains: Chains) -> Chains:
     """Put chains one behind the other until all are closed.
 
-    chains: all of some objects, in any order. Returns closed ones, one per ring.
+    Parameters
+    ----------
+    chains : Chains
+        All of some objects, in any order.
+
+    Returns
+    -------
+    Chains
+        Closed ones, one per ring.
+
+    Examples
+    --------
+    >>> framed = np.pad(np.array([[[4, 4]]]), ((0, 0), (1, 1), (1, 1)))
+    >>> left = trace(framed[:, :, :3], (0, 0, 0), (1, 1, 2))
+    >>> right = trace(framed[:, :, 1:], (0, 0, 1), (1, 1, 2))
+    >>> len(join(Chains.joined([left, right])).owners)
+    1
     """
     order = np.argsort(chains.first)
     place = np.searchsorted(chains.first[order], chains.after)

@@ -54,10 +54,27 @@ class Polygons:
 
 
 def make_polygons(rings: Chains) -> Polygons:
-    """Polygons of closed outlines (`outlines.join`) of whole objects.
+    """Polygons of closed outlines of whole objects.
 
     A piece may touch itself at a corner, where its outline passes twice. Such an outline is cut in
     two there, which makes an exterior and a hole of it, or two holes.
+
+    Parameters
+    ----------
+    rings : Chains
+        Closed, as `outlines.join` gives them.
+
+    Returns
+    -------
+    Polygons
+        Exteriors and holes, sorted by id, plane and first corner.
+
+    Examples
+    --------
+    >>> from overtile.geometry.outlines import join, trace
+    >>> framed = np.pad(np.array([[[4, 4]]]), ((0, 0), (1, 1), (1, 1)))
+    >>> make_polygons(join(trace(framed, (0, 0, 0), (1, 1, 2)))).rings(0)
+    [[[[0, 0], [2, 0], [2, 1], [0, 1], [0, 0]]]]
     """
     source, areas, starts, corners = _cut_apart(rings.starts, rings.corners)
     owners, planes = rings.owners[source], rings.planes[source]

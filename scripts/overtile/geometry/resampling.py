@@ -10,19 +10,45 @@ VALUES_AT_ONCE = 2**22
 
 
 def resampled_length(length: int, ratio: float) -> int:
-    """How many pixels, each as long as `ratio` others, cover `length` of these; at least 1."""
+    """How many pixels, each as long as `ratio` others, cover `length` of these; at least 1.
+
+    Examples
+    --------
+    >>> resampled_length(10, 4.0)
+    3
+    """
     return max(1, ceil(length / ratio - 1e-9))
 
 
 def taps(start: int, stop: int, ratio: float, length: int) -> tuple[np.ndarray, np.ndarray]:
     """What the pixels [start, stop) of a resampled axis are the weighted means of.
 
-    ratio: edge of a resampled pixel in source pixels; both axes begin at the same border. length:
-    of the source axis, px. Returns indices in [0, length) and weights that sum to 1, both
-    (stop - start, taps), int64 and float64. Where pixels get larger a weight is the part of the
-    source pixel inside the resampled one: a mean over its area, without aliasing, and the same as
-    that of a pyramid. Where they get smaller weights interpolate linearly between the centres of
-    two source pixels, of which the outermost go on beyond the border.
+    Where pixels get larger a weight is the part of the source pixel inside the resampled one: a
+    mean over its area, without aliasing, and the same as that of a pyramid. Where they get smaller
+    weights interpolate linearly between the centres of two source pixels, of which the outermost go
+    on beyond the border.
+
+    Parameters
+    ----------
+    start, stop : int
+        Resampled pixels, half-open.
+    ratio : float
+        Edge of a resampled pixel in source pixels; both axes begin at the same border.
+    length : int
+        Of the source axis, px.
+
+    Returns
+    -------
+    indices : ndarray, (stop - start, taps), int64
+        Source pixels in [0, length).
+    weights : ndarray, (stop - start, taps), float64
+        They sum to 1.
+
+    Examples
+    --------
+    >>> indices, weights = taps(0, 2, 2.0, 4)
+    >>> indices.tolist(), weights.tolist()
+    ([[0, 1, 2], [2, 3, 3]], [[0.5, 0.5, 0.0], [0.5, 0.5, 0.0]])
     """
     if ratio == 1:
         return np.arange(start, stop, dtype=np.int64)[:, None], np.ones((stop - start, 1))
@@ -43,11 +69,29 @@ def taps(start: int, stop: int, ratio: float, length: int) -> tuple[np.ndarray, 
 def resample_box(
     array, ratios: Sequence[float], start: Sequence[int], stop: Sequence[int]
 ) -> np.ndarray:
-    """The box [start, stop) of an array (c, z, y, x) whose pixels are made `ratios` as long.
+    """The box [start, stop) of an array whose pixels are made `ratios` as long.
 
-    array: NumPy, Zarr, or anything read by four slices; only what the box needs is read. ratios,
-    start, stop: for z, y and x; the box in resampled pixels. Returns (c, *box) float32, or float64
-    for what float32 does not hold. The same bytes for a pixel, whatever the box.
+    The same bytes for a pixel, whatever the box.
+
+    Parameters
+    ----------
+    array : array, (c, z, y, x)
+        NumPy, Zarr, or anything read by four slices; only what the box needs is read.
+    ratios : sequence of float
+        For z, y and x: edge of a resampled pixel in source pixels.
+    start, stop : sequence of int
+        For z, y and x, in resampled pixels, half-open.
+
+    Returns
+    -------
+    ndarray, (c, z, y, x), float32
+        Means of the box's pixels; float64 for what float32 does not hold.
+
+    Examples
+    --------
+    >>> array = np.array([[[[0, 2, 4, 6]]]], np.uint8)
+    >>> resample_box(array, (1, 1, 2), (0, 0, 0), (1, 1, 2))
+    array([[[[1., 5.]]]], dtype=float32)
     """
     all_taps = [
         taps(a, b, r, n) for a, b, r, n in zip(start, stop, ratios, array.shape[1:], strict=True)
@@ -94,7 +138,24 @@ def _mean(values: np.ndarray, axis: int, indices: np.ndarray, weights: np.ndarra
 def nearest_box(
     array, ratios: Sequence[float], start: Sequence[int], stop: Sequence[int]
 ) -> np.ndarray:
-    """As `resample_box`, but the value of the source pixel in which each centre lies."""
+    """As `resample_box`, but the value of the source pixel in which each centre lies.
+
+    Parameters
+    ----------
+    array, ratios, start, stop
+        As of `resample_box`.
+
+    Returns
+    -------
+    ndarray, (c, z, y, x), dtype of array
+        Values of the box's pixels.
+
+    Examples
+    --------
+    >>> array = np.array([[[[0, 2, 4, 6]]]], np.uint8)
+    >>> nearest_box(array, (1, 1, 2), (0, 0, 0), (1, 1, 2))
+    array([[[[2, 6]]]], dtype=uint8)
+    """
     places = [
         ((np.arange(a, b, dtype=np.float64) + 0.5) * r).astype(np.int64).clip(0, n - 1)
         for a, b, r, n in zip(start, stop, ratios, array.shape[1:], strict=True)

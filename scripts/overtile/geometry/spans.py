@@ -41,10 +41,34 @@ class Block:
 def plan_spans(length: int, tile: int, halo: int) -> list[Span]:
     """Cut one axis into tiles whose kept parts cover it exactly once.
 
-    length, tile, halo in pixels; halo >= receptive-field radius, or seams show.
-    Returns spans in increasing order, each `tile + 2 * halo` wide when read.
-    Raises ValueError if length or tile < 1, or halo < 0.
-    Source: overlap-tile strategy, Ronneberger et al. 2015, section 2, arXiv:1505.04597.
+    Parameters
+    ----------
+    length : int
+        Of the axis, px.
+    tile : int
+        What is kept of each tile, px.
+    halo : int
+        What is read at each side besides, px; at least the radius of the receptive field, or seams
+        show.
+
+    Returns
+    -------
+    list of Span
+        In increasing order, each tile + 2 halo wide when read.
+
+    Raises
+    ------
+    ValueError
+        If length or tile is below 1, or halo below 0.
+
+    References
+    ----------
+    Overlap-tile strategy, Ronneberger et al. 2015, section 2, arXiv:1505.04597.
+
+    Examples
+    --------
+    >>> plan_spans(5, tile=3, halo=1)
+    [Span(read=(-1, 4), keep=(0, 3)), Span(read=(2, 7), keep=(3, 5))]
     """
     if length < 1 or tile < 1 or halo < 0:
         raise ValueError(
@@ -58,9 +82,22 @@ def plan_spans(length: int, tile: int, halo: int) -> list[Span]:
 
 
 def plan_blocks(shape: Sequence[int], block: Sequence[int]) -> list[Block]:
-    """Cut a picture into blocks that cover it exactly once, in raster order.
+    """Cut a picture into blocks that cover it exactly once.
 
-    shape, block: edge lengths in pixels, one per axis; the last block of an axis may be shorter.
+    Parameters
+    ----------
+    shape, block : sequence of int
+        Edges of the picture and of a block, px, one per axis.
+
+    Returns
+    -------
+    list of Block
+        In raster order; the last block of an axis may be shorter.
+
+    Examples
+    --------
+    >>> [b.slices for b in plan_blocks((2, 5), (2, 3))]
+    [(slice(0, 2, None), slice(0, 3, None)), (slice(0, 2, None), slice(3, 5, None))]
     """
     axes = [plan_spans(length, edge, 0) for length, edge in zip(shape, block, strict=True)]
     return [
@@ -76,8 +113,25 @@ def plan_blocks(shape: Sequence[int], block: Sequence[int]) -> list[Block]:
 def mirror_indices(start: int, stop: int, length: int) -> np.ndarray:
     """Indices in [0, length) that a read of [start, stop) sees when the axis is mirrored.
 
-    The border pixel itself is not repeated (as in `numpy.pad(mode="reflect")`); the mirror image
-    repeats without end, so that a picture may be smaller than its halo. int64, (stop - start,).
+    The border pixel itself is not repeated (as in `numpy.pad(mode="reflect")`). The mirror image
+    repeats without end, so that a picture may be smaller than its halo.
+
+    Parameters
+    ----------
+    start, stop : int
+        What is read, px, half-open; it may leave the axis.
+    length : int
+        Of the axis, px.
+
+    Returns
+    -------
+    ndarray, (stop - start,), int64
+        The pixels that are seen.
+
+    Examples
+    --------
+    >>> mirror_indices(-2, 5, 3).tolist()
+    [2, 1, 0, 1, 2, 1, 0]
     """
     if length == 1:
         return np.zeros(stop - start, dtype=np.int64)
@@ -90,8 +144,25 @@ def read_mirrored(
 ) -> np.ndarray:
     """Read the box [start, stop) of the last axes of an array, mirrored where it leaves them.
 
-    array: anything that is indexed by slices and has a shape (NumPy, Zarr); only the part of it
-    that the box needs is read. leading: index for the axes before the box's.
+    Parameters
+    ----------
+    array : array
+        Anything that is indexed by slices and has a shape (NumPy, Zarr); only what the box needs is
+        read.
+    start, stop : sequence of int
+        Of the last axes, px, half-open.
+    leading : tuple
+        Index for the axes before the box's.
+
+    Returns
+    -------
+    ndarray, (..., *(stop - start)), dtype of array
+        The pixels.
+
+    Examples
+    --------
+    >>> read_mirrored(np.arange(4), (-2,), (3,)).tolist()
+    [2, 1, 0, 1, 2]
     """
     lengths = array.shape[len(array.shape) - len(start) :]
     wanted = [mirror_indices(a, b, n) for a, b, n in zip(start, stop, lengths, strict=True)]
@@ -107,7 +178,27 @@ def read_mirrored(
 def read_clipped(array, block: Block, halo: Sequence[int]) -> tuple[np.ndarray, tuple[slice, ...]]:
     """Read a block with a halo that ends at the picture's border.
 
-    halo: pixels per axis. Returns the pixels, and where the block lies in them.
+    Parameters
+    ----------
+    array : array
+        Indexed by slices, of as many axes as the block.
+    block : Block
+        What is wanted.
+    halo : sequence of int
+        Pixels per axis.
+
+    Returns
+    -------
+    pixels : ndarray, dtype of array
+        The block and its halo.
+    inner : tuple of slice
+        Where the block lies in them.
+
+    Examples
+    --------
+    >>> pixels, inner = read_clipped(np.arange(6), Block((0,), (0,), (2,)), (1,))
+    >>> pixels.tolist(), inner
+    ([0, 1, 2], (slice(0, 2, None),))
     """
     start = [max(0, a - h) for a, h in zip(block.start, halo, strict=True)]
     stop = [min(n, b + h) for b, h, n in zip(block.stop, halo, array.shape, strict=True)]
@@ -119,7 +210,25 @@ def read_clipped(array, block: Block, halo: Sequence[int]) -> tuple[np.ndarray, 
 
 
 def planes(shape: Sequence[int], ndim: int) -> Iterator[tuple[slice, ...]]:
-    """The pieces of a (z, y, x) box that are independent for a network of 2 or 3 spatial axes."""
+    """The parts of a box that are independent for a network of 2 or 3 spatial axes.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        (z, y, x) of the box, px.
+    ndim : int
+        2 for planes, 3 for the box as a whole.
+
+    Yields
+    ------
+    tuple of slice
+        (z, y, x).
+
+    Examples
+    --------
+    >>> list(planes((2, 4, 4), 2))[1]
+    (slice(1, 2, None), slice(0, 4, None), slice(0, 4, None))
+    """
     if ndim == 3:
         yield tuple(slice(0, n) for n in shape)
         return
@@ -128,5 +237,11 @@ def planes(shape: Sequence[int], ndim: int) -> Iterator[tuple[slice, ...]]:
 
 
 def halve(shape: Sequence[int], factors: Sequence[int]) -> tuple[int, ...]:
-    """Shape of the next pyramid level: lengths divided by the factors, rounded up."""
+    """Shape of the next pyramid level: lengths divided by the factors, rounded up.
+
+    Examples
+    --------
+    >>> halve((1, 5, 8), (1, 2, 2))
+    (1, 3, 4)
+    """
     return tuple(ceil(n / f) for n, f in zip(shape, factors, strict=True))

@@ -21,22 +21,42 @@ class Symmetry:
 
     def apply(self, array: np.ndarray) -> np.ndarray:
         """The array, mirrored and swapped along its last axes; a view."""
-        turned = np.flip(array, self._axes(array.ndim))
-        return turned.swapaxes(-1, -2) if self.swap else turned
+        mirrored = np.flip(array, self._axes(array.ndim))
+        return mirrored.swapaxes(-1, -2) if self.swap else mirrored
 
     def undo(self, array: np.ndarray) -> np.ndarray:
         """The array as it was before `apply`; a view."""
-        back = array.swapaxes(-1, -2) if self.swap else array
-        return np.flip(back, self._axes(array.ndim))
+        mirrored = array.swapaxes(-1, -2) if self.swap else array
+        return np.flip(mirrored, self._axes(array.ndim))
 
     def _axes(self, ndim: int) -> tuple[int, ...]:
         return tuple(ndim - len(self.flips) + i for i, flip in enumerate(self.flips) if flip)
 
 
 def symmetries(kind: str, ndim: int) -> Sequence[Symmetry]:
-    """The symmetries of a kind: none (1), flips (4, volumes 8), flips_and_turns (8, volumes 16).
+    """The symmetries of a kind, the identity first.
 
-    The identity comes first.
+    Parameters
+    ----------
+    kind : str
+        none (1), flips (4, of volumes 8) or flips_and_turns (8, of volumes 16).
+    ndim : int
+        2 for pictures, 3 for volumes.
+
+    Returns
+    -------
+    sequence of Symmetry
+        Each can be applied and undone.
+
+    Raises
+    ------
+    ValueError
+        For any other kind.
+
+    Examples
+    --------
+    >>> [len(symmetries(kind, 2)) for kind in KINDS]
+    [1, 4, 8]
     """
     if kind not in KINDS:
         raise ValueError(f"symmetries are {kind!r}; allowed: {', '.join(KINDS)}")

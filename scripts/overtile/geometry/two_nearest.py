@@ -27,13 +27,28 @@ LINES = 16
 def two_nearest_sum(instances: np.ndarray, spacing: Sequence[float], reach: float) -> np.ndarray:
     """d_1 + d_2: the distances to the nearest and to the second nearest cell, up to `reach`.
 
-    instances: (y, x) or (z, y, x), any integers; 0 is background, and all pixels of another number
-    are one cell, in however many pieces. spacing: pixel edges per axis, in the unit of `reach`.
-    Distances are Euclidean, between pixel centres; inside a cell its own distance is 0.
-    Returns float32 of the same shape, inf beyond `reach` and where there is no second cell.
+    Distances are Euclidean, between pixel centres; inside a cell its own distance is 0. Squared
+    edges are rounded to float32, so that all sums of squares are exact in float64: a value depends
+    on nothing but the cells within reach, to the last bit.
 
-    Squared edges are rounded to float32, so that all sums of squares are exact in float64: a value
-    depends on nothing but the cells within reach, to the last bit.
+    Parameters
+    ----------
+    instances : ndarray, (y, x) or (z, y, x), any integers
+        0 is background, and all pixels of another number are one cell, in however many pieces.
+    spacing : sequence of float
+        Pixel edges per axis, in the unit of reach.
+    reach : float
+        Largest sum that is told.
+
+    Returns
+    -------
+    ndarray, the same shape, float32
+        inf beyond reach and where there is no second cell.
+
+    Examples
+    --------
+    >>> two_nearest_sum(np.array([[1, 0, 0, 2]]), (1.0, 1.0), 9.0)
+    array([[3., 3., 3., 3.]], dtype=float32)
     """
     return two_nearest_sum_and_nearest(instances, spacing, reach)[0]
 
@@ -45,7 +60,24 @@ def two_nearest_sum_and_nearest(
 
     Where several cells are nearest, that one is named whose nearest pixel comes first in raster
     order: it depends on where cells are, not on their numbers, nor on where a block begins.
-    Returns also uint32, or uint64 for instances of more than 4 bytes; 0 where the sum is inf.
+
+    Parameters
+    ----------
+    instances, spacing, reach
+        As of `two_nearest_sum`.
+
+    Returns
+    -------
+    sums : ndarray, the same shape, float32
+        As of `two_nearest_sum`.
+    nearest : ndarray, the same shape, uint32
+        0 where the sum is inf; uint64 for instances of more than 4 bytes.
+
+    Examples
+    --------
+    >>> instances = np.array([[1, 0, 0, 2]], np.uint8)
+    >>> two_nearest_sum_and_nearest(instances, (1.0, 1.0), 9.0)[1]
+    array([[1, 1, 2, 2]], dtype=uint32)
     """
     edges2 = [float(np.float32(edge**2)) for edge in spacing]
     limit = reach**2

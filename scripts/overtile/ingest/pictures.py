@@ -7,6 +7,7 @@ import numpy as np
 
 from overtile.errors import InputError
 from overtile.geometry.spans import Block
+from overtile.readers.raw import RawImage
 from overtile.stores.ngff import multiscale_attributes
 from overtile.stores.pyramid import add_pyramid
 from overtile.stores.writer import StoreWriter
@@ -14,9 +15,32 @@ from overtile.stores.writer import StoreWriter
 AXES = ("c", "z", "y", "x")
 VALUES_AT_ONCE = 2**16
 PICTURE_DTYPES = (
-    *("uint8", "int8", "uint16", "int16", "uint32", "int32"),
-    *("float16", "float32", "float64"),
+    "uint8",
+    "int8",
+    "uint16",
+    "int16",
+    "uint32",
+    "int32",
+    "float16",
+    "float32",
+    "float64",
 )
+
+
+def picture_pixel_size_um(
+    raw: RawImage, wanted: Sequence[float] | None
+) -> tuple[float, ...] | None:
+    """The pixel edges (z, y, x) of a picture in micrometres: as wanted, else as its file says.
+
+    wanted: y, x or z, y, x. Raises InputError for any other number of edges.
+    """
+    if not wanted:
+        return raw.pixel_size_um
+    if len(wanted) not in (2, 3):
+        raise InputError(f"--pixel-size-um: has {len(wanted)} values; allowed: Y X or Z Y X")
+    # ASSUME: planes are as far apart as pixels where neither the file nor the user says.
+    z_um = raw.pixel_size_um[0] if raw.pixel_size_um else wanted[0]
+    return (z_um, *wanted)[-3:]
 
 
 def stored_dtype(path: Path, dtype: np.dtype) -> np.dtype:
@@ -63,26 +87,30 @@ def mean_and_std(records: Sequence[dict]) -> tuple[list[float], list[float]]:
     return mean.tolist(), np.sqrt((within + between) / counts.sum()).tolist()
 
 
+def _refuse_other_channels(raw: RawImage, names: Sequence[str] | None) -> None:
+    """Raise InputError for channels that are not intensities, or not as many as their names."""
+    if raw.has_palette:
+        raise InputError(f"{raw.path}: the image has a colour palette; save it as grey or RGB")
+    if names is not None and len(names) != raw.shape[0]:
+        raise InputError(
+            f"{raw.path}: has {raw.shape[0]} channels, but {len(names)} names are given "
+            f"({', '.join(names)}); give one name per channel"
+        )
+
+
 def write_picture(
-    raw,
+    raw: RawImage,
     store: Path,
     key: str,
     pixel_size_um: Sequence[float] | None,
     channels: Sequence[str] | None,
 ) -> None:
-    """Stream a raw picture (`readers.raw.RawImage`) into a store with pyramid and statistics.
+    """Stream a raw picture into a store with pyramid and statistics.
 
     Raises InputError for pixels that are not numbers or of a dtype that is not allowed.
     """
-    if raw.has_palette:
-        raise InputError(f"{raw.path}: the image has a colour palette; save it as grey or RGB")
+    _refuse_other_channels(raw, channels)
     dtype = stored_dtype(raw.path, raw.dtype)
-    channel_count = raw.shape[0]
-    if channels is not None and len(channels) != channel_count:
-        raise InputError(
-            f"{raw.path}: has {channel_count} channels, but {len(channels)} names are given "
-            f"({', '.join(channels)}); give one name per channel"
-        )
     writer = StoreWriter(store, key, "picture")
     writer.add_array("0", raw.shape, dtype, AXES)
 

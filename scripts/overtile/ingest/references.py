@@ -8,7 +8,26 @@ import numpy as np
 from overtile.errors import InputError
 from overtile.geometry.components import IGNORE
 from overtile.geometry.spans import Block
+from overtile.readers.raw import RawImage
 from overtile.stores.labels import write_classes, write_component_store, write_objects
+from overtile.stores.store import ROOT, Store
+
+
+def labelled_picture(raw: RawImage, folder: Path) -> Store | None:
+    """The picture inside whose store labels are to be written; None where there is none.
+
+    folder: of the label store. Raises InputError if the picture has another shape than the labels.
+    """
+    image_store = folder.parent.parent
+    if folder.parent.name != "labels" or not (image_store / ROOT).exists():
+        return None
+    picture = Store.open(image_store, "picture")
+    if picture.shape != raw.shape[1:]:
+        raise InputError(
+            f"{raw.path}: labels are {raw.shape[1:]} (z, y, x) px, but the picture "
+            f"{picture.path} is {picture.shape}; give labels of the same picture"
+        )
+    return picture
 
 
 def integer_labels(path: Path, pixels: np.ndarray) -> np.ndarray:
@@ -58,7 +77,7 @@ def to_classes(
 
 
 def write_reference(
-    raw,
+    raw: RawImage,
     store: Path,
     key: str,
     kind: str,
@@ -67,7 +86,7 @@ def write_reference(
     ignore: int | None,
     pixel_size_um: Sequence[float] | None,
 ) -> None:
-    """Stream raw labels (`readers.raw.RawImage`) into a label store.
+    """Stream raw labels into a label store.
 
     kind instances: ids stay as they are, of any integer dtype. binary and semantic: objects are
     the face-connected components of each foreground class.

@@ -60,12 +60,12 @@ class Journal:
         return "" if any(_has_checksum(line) and _parse(line) for line in lines) else None
 
     @property
-    def refuse_others(self) -> Callable[[], None]:
+    def refuse_other_run(self) -> Callable[[], None]:
         """Raises InputError, in any process, if the store is not written under this key any more.
 
         A process that was thought lost must not write into what another one has begun since.
         """
-        return partial(_refuse_others, self._path, self._header)
+        return partial(_refuse_other_run, self._path, self._header)
 
     def void(self) -> None:
         """Make the file on disk vouch for no block, whatever the key; arrays stay the store's."""
@@ -95,7 +95,7 @@ class Journal:
         self._records[block] = entry
 
     def _append(self, entry: dict) -> None:
-        self.refuse_others()
+        self.refuse_other_run()
         with self._lock, say_if_full(self._path.parent):
             # A link in its place would have its target written to.
             place = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
@@ -133,7 +133,7 @@ def recorded(store: Path) -> dict[str, dict]:
     return {entry["block"]: entry for entry in entries if isinstance(entry.get("block"), str)}
 
 
-def _refuse_others(path: Path, header: dict) -> None:
+def _refuse_other_run(path: Path, header: dict) -> None:
     lines = _lines(path, 1)
     if not lines or _parse(lines[0]) != header:
         raise InputError(

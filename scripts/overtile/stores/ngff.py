@@ -6,9 +6,12 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from overtile.errors import InputError
+
+if TYPE_CHECKING:
+    from ome_zarr_models.v05.multiscales import Dataset
 
 SPACE = ("z", "y", "x")
 
@@ -32,7 +35,7 @@ def multiscale_attributes(
     from ome_zarr_models.v05.image import ImageAttrs
     from ome_zarr_models.v05.image_label import ImageLabelAttrs
     from ome_zarr_models.v05.image_label_types import Label, Source
-    from ome_zarr_models.v05.multiscales import Dataset, Multiscale
+    from ome_zarr_models.v05.multiscales import Multiscale
 
     size = pixel_size_um or (1.0, 1.0, 1.0)
     unit = "micrometer" if pixel_size_um else None
@@ -43,21 +46,25 @@ def multiscale_attributes(
             Axis(name=a, type="space", unit=unit) if a in SPACE else Axis(name=a, type="channel")
             for a in axes
         ],
-        datasets=tuple(
-            Dataset.build(
-                path=str(level),
-                scale=[1.0] * extra + [f * s for f, s in zip(factor, size, strict=True)],
-                translation=[0.0] * extra
-                + [(f - 1) / 2 * s for f, s in zip(factor, size, strict=True)],
-            )
-            for level, factor in enumerate(factors)
-        ),
+        datasets=tuple(_dataset(level, f, size, extra) for level, f in enumerate(factors)),
     )
     attributes: ImageAttrs | ImageLabelAttrs = ImageAttrs(version="0.5", multiscales=[multiscale])
     if is_label:
         label = {"image-label": Label(source=Source(image=source_image))}
         attributes = ImageLabelAttrs(version="0.5", multiscales=[multiscale], **label)
     return attributes.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _dataset(level: int, factors: Sequence[int], size: Sequence[float], extra: int) -> "Dataset":
+    """One level of a pyramid. extra: number of axes before z, y and x."""
+    from ome_zarr_models.v05.multiscales import Dataset
+
+    edges = list(zip(factors, size, strict=True))
+    return Dataset.build(
+        path=str(level),
+        scale=[1.0] * extra + [f * s for f, s in edges],
+        translation=[0.0] * extra + [(f - 1) / 2 * s for f, s in edges],
+    )
 
 
 def list_labels(image_store: Path) -> None:

@@ -32,8 +32,8 @@ class Root:
 
 def remedy(folder: Path) -> str:
     """What to do about a damaged store; a class map is made with the label store around it."""
-    made = folder.parent if folder.name == "classes" else folder
-    return f"copy the store again, or delete {made / ROOT} and make it again"
+    store = folder.parent if folder.name == "classes" else folder
+    return f"copy the store again, or delete {store / ROOT} and make it again"
 
 
 def sealed_root(ome: dict, own: dict, arrays: dict[str, str]) -> dict:
@@ -59,18 +59,7 @@ def read_root(folder: Path) -> Root:
     Roots without a seal are held against the store's journal, as far as there is one. Raises
     InputError for a store that was never finished, is of somebody else, or is damaged.
     """
-    try:
-        content = (folder / ROOT).read_bytes()
-    except NotADirectoryError:
-        raise InputError(
-            f"{folder}: is a file, not a store; make one with scripts/ingest.py"
-        ) from None
-    except FileNotFoundError:
-        if folder.name == "classes" and (folder.parent / ROOT).exists():
-            raise InputError(f"{folder}: its {ROOT} is lost; {remedy(folder)}") from None
-        raise InputError(
-            f"{folder}: no finished store here (its {ROOT} is missing); make it first"
-        ) from None
+    content = _read_bytes(folder)
     try:
         document = json.loads(content)
         ome, own = document["attributes"]["ome"], dict(document["attributes"]["overtile"])
@@ -98,6 +87,22 @@ def read_root(folder: Path) -> Root:
             "replace NaN and infinite pixels in the raw picture and ingest it again"
         )
     return root
+
+
+def _read_bytes(folder: Path) -> bytes:
+    """The root file of a store; InputError where there is none, with what to do."""
+    try:
+        return (folder / ROOT).read_bytes()
+    except NotADirectoryError:
+        raise InputError(
+            f"{folder}: is a file, not a store; make one with scripts/ingest.py"
+        ) from None
+    except FileNotFoundError:
+        if folder.name == "classes" and (folder.parent / ROOT).exists():
+            raise InputError(f"{folder}: its {ROOT} is lost; {remedy(folder)}") from None
+        raise InputError(
+            f"{folder}: no finished store here (its {ROOT} is missing); make it first"
+        ) from None
 
 
 def _agrees_with_journal(folder: Path, root: Root) -> bool:

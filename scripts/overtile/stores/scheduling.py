@@ -89,12 +89,16 @@ def write_on_cluster(
             try:
                 note(block, future.result())
             except KilledWorker as error:
-                raise InputError(
-                    f"block at {block.start} (z, y, x) px: {error.allowed_failures + 1} workers "
-                    "died of it, probably for lack of memory; give each worker more "
-                    "(--slurm-flags=--mem=...) or use fewer --workers on one machine, then run "
-                    "again: finished blocks are kept if --memory-gb stays the same"
-                ) from None
+                raise _deadly(block, error.allowed_failures + 1) from None
+
+
+def _deadly(block: Block, workers: int) -> InputError:
+    """The error of a block that lost so many workers."""
+    return InputError(
+        f"block at {block.start} (z, y, x) px: {workers} workers died of it, probably for lack of "
+        "memory; give each worker more (--slurm-flags=--mem=...) or use fewer --workers on one "
+        "machine, then run again: finished blocks are kept if --memory-gb stays the same"
+    )
 
 
 def _count_workers(client: "distributed.Client") -> int:

@@ -190,8 +190,8 @@ class StoreWriter:
         """
         blocks = self.blocks(name)
         todo = self.missing(name)
-        folder, refuse_others = self.path / name, self._journal.refuse_others
-        write = partial(write_block, folder, self._arrays[name], refuse_others, compute)
+        folder, refuse_other_run = self.path / name, self._journal.refuse_other_run
+        write = partial(write_block, folder, self._arrays[name], refuse_other_run, compute)
         done = len(blocks) - len(todo)
         with progress(len(blocks), label=label, start=done) as advance:
 
@@ -256,18 +256,18 @@ def _entry(name: str, block: Block) -> str:
 def write_block(
     folder: Path,
     array: zarr.Array,
-    refuse_others: Callable[[], None],
+    refuse_other_run: Callable[[], None],
     compute: Compute,
     block: Block,
 ) -> dict:
     """Compute one block and write its shard; return the record that says it is done.
 
-    folder: of the array. refuse_others: see `Journal.refuse_others`; called just before the shard
-    is written.
+    folder: of the array. refuse_other_run: see `Journal.refuse_other_run`; called just before the
+    shard is written.
     """
     pixels, record = compute(block)
     pixels = np.ascontiguousarray(pixels, dtype=array.dtype)
-    refuse_others()
+    refuse_other_run()
     # Zarr would read what lies there, which may be damaged, before it writes a block at a border.
     (folder / shard_key(array.ndim, block)).unlink(missing_ok=True)
     with say_if_full(folder.parent):

@@ -57,9 +57,9 @@ def sample_coordinates(
     grid = np.stack(np.meshgrid(*offsets, indexing="ij"))
     edges = np.reshape(spacing, column)
     matrix = linear_map(rng, ndim, augmentation)
-    turned = np.tensordot(matrix, grid * edges, axes=1) / edges
+    rotated = np.tensordot(matrix, grid * edges, axes=1) / edges
     sigma = [augmentation.elastic_px * min(spacing) / s for s in spacing]
-    return turned + elastic_field(rng, shape, sigma) + np.reshape(centre, column)
+    return rotated + elastic_field(rng, shape, sigma) + np.reshape(centre, column)
 
 
 def resample(
@@ -76,11 +76,11 @@ def resample(
 
 
 def change_intensity(
-    rng: np.random.Generator, pixels: np.ndarray, augmentation: Augmentation
+    rng: np.random.Generator, image: np.ndarray, augmentation: Augmentation
 ) -> np.ndarray:
     """Random contrast, brightness and noise of a normalised (c, *px) tile, float32."""
-    channels = (len(pixels),) + (1,) * (pixels.ndim - 1)
+    channels = (len(image),) + (1,) * (image.ndim - 1)
     contrast = 1 + augmentation.contrast * rng.uniform(-1, 1, channels)
     brightness = augmentation.brightness * rng.uniform(-1, 1, channels)
-    noise = augmentation.noise * rng.standard_normal(pixels.shape, dtype=np.float32)
-    return (pixels * contrast + brightness + noise).astype(np.float32)
+    noise = augmentation.noise * rng.standard_normal(image.shape, dtype=np.float32)
+    return (image * contrast + brightness + noise).astype(np.float32)

@@ -10,6 +10,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import BinaryIO
 
 import torch
 
@@ -88,7 +89,7 @@ class _Digesting(io.RawIOBase):
     goes wrong is kept, to be raised afterwards.
     """
 
-    def __init__(self, file):
+    def __init__(self, file: BinaryIO):
         self._file, self._sha = file, hashlib.sha256()
         self.error: OSError | None = None
 

@@ -142,9 +142,9 @@ def _loss_and_logits(
     image = torch.from_numpy(batch.image).to(device.torch, memory_format=layout)
     with device.autocast():
         logits = network(image).float()
-    target = torch.from_numpy(batch.target).to(device.torch)
+    labels = torch.from_numpy(batch.labels).to(device.torch)
     weights = torch.from_numpy(batch.weights).to(device.torch)
-    return LOSSES.load(plan.loss)(logits, target, weights), logits
+    return LOSSES.load(plan.loss)(logits, labels, weights), logits
 
 
 @torch.inference_mode()
@@ -159,7 +159,7 @@ def validate(plan: Plan, network: nn.Module, tiles: Iterable[Tile], device: Devi
         loss, logits = _loss_and_logits(plan, network, tile, device)
         losses.append(loss.item())
         counts = tile.weights > 0
-        pairs = tile.target[counts] * len(confusion) + logits.argmax(1).cpu().numpy()[counts]
+        pairs = tile.labels[counts] * len(confusion) + logits.argmax(1).cpu().numpy()[counts]
         confusion += np.bincount(pairs, minlength=confusion.size).reshape(confusion.shape)
     dice = class_dice(confusion)
     names = [f"validation_dice_{name}" for name in plan.classes]

@@ -57,12 +57,12 @@ def open_slides(
         raise InputError(
             f"--weights: {len(weights)} maps for {len(images)} images; give one per image"
         )
-    pictures = [Store.open(path, "picture") for path in images]
+    stores = [Store.open(path, "picture") for path in images]
     slides: dict[str, Slide] = {}
-    for image, classes, path in zip(pictures, labels_of(pictures, labels), weights, strict=True):
+    for image, own_labels, path in zip(stores, labels_of(stores, labels), weights, strict=True):
         if image.name in slides:
             raise InputError(f"--images: two slides have the name {image.name}; rename one")
-        slides[image.name] = Slide.open(image, classes, Store.open(path, "weights"))
+        slides[image.name] = Slide.open(image, own_labels, Store.open(path, "weights"))
     return slides
 
 
@@ -105,10 +105,13 @@ def _refuse_other_weights(plan: Plan, weights: Store) -> None:
 
 @dataclass(frozen=True)
 class Tile:
-    """image (c, *input_px) float32, target (*output_px) int64, weights (*output_px) float32."""
+    """image (c, *input_px) float32, labels (*output_px) int64, weights (*output_px) float32.
+
+    labels: classes of pixels. A batch has one more axis, the first, over its tiles.
+    """
 
     image: np.ndarray
-    target: np.ndarray
+    labels: np.ndarray
     weights: np.ndarray
 
 
@@ -139,9 +142,9 @@ class TileSampler:
         leading = (int(rng.integers(shape[0])),) if ndim == 2 else ()
         centre = rng.uniform(0, np.array(shape[-ndim:]) - 1)
         places = sample_coordinates(rng, centre, self._input, self._spacing, self._augmentation)
-        image, target, weights = cut(slide, leading, places, self._output)
+        image, labels, weights = cut(slide, leading, places, self._output)
         image = change_intensity(rng, image, self._augmentation)
-        return Tile(image, target, weights)
+        return Tile(image, labels, weights)
 
     def batches(self, first_step: int, last_step: int) -> Iterator[Tile]:
         """Batches of steps [first, last), stacked, prepared ahead by a thread of its own."""
@@ -161,7 +164,7 @@ def stack(tiles: Sequence[Tile]) -> Tile:
     """Tiles of equal size as one batch."""
     return Tile(
         np.stack([t.image for t in tiles]),
-        np.stack([t.target for t in tiles]),
+        np.stack([t.labels for t in tiles]),
         np.stack([t.weights for t in tiles]),
     )
 
@@ -169,7 +172,7 @@ def stack(tiles: Sequence[Tile]) -> Tile:
 def cut(
     slide: Slide, leading: tuple[int, ...], places: np.ndarray, output_px: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Normalised image at all given places, classes and weights at the central ones.
+    """Normalised image at all given places, labels and weights at the central ones.
 
     leading: the plane, for a network of two axes. places: (ndim, *input_px) coordinates. Pixels are
     normalised before they are resampled: sums of stored values would lose a small contrast.
@@ -181,16 +184,16 @@ def cut(
         for n, m in zip(places.shape[1:], output_px, strict=True)
     )
     inner = places[(slice(None), *middle)]
-    pixels = read_mirrored(slide.normalised, start, stop, (slice(None), *leading))
-    image = np.stack([resample(channel, start, places, 1) for channel in pixels])
+    box = read_mirrored(slide.normalised, start, stop, (slice(None), *leading))
+    image = np.stack([resample(channel, start, places, 1) for channel in box])
     start = [int(np.floor(axis.min())) for axis in inner]
     stop = [int(np.ceil(axis.max())) + 1 for axis in inner]
-    classes = read_mirrored(slide.classes.array, start, stop, leading)
-    weights = read_mirrored(slide.weights.array, start, stop, leading)
-    target = resample(classes, start, inner, 0).astype(np.int64)
-    weight = resample(weights, start, inner, 1)
-    ignored = target == IGNORE
-    return image, np.where(ignored, 0, target), np.where(ignored, 0, weight).astype(np.float32)
+    box = read_mirrored(slide.classes.array, start, stop, leading)
+    labels = resample(box, start, inner, 0).astype(np.int64)
+    box = read_mirrored(slide.weights.array, start, stop, leading)
+    weights = resample(box, start, inner, 1)
+    ignored = labels == IGNORE
+    return image, np.where(ignored, 0, labels), np.where(ignored, 0, weights).astype(np.float32)
 
 
 def validation_tiles(slides: Sequence[Slide], plan: Plan) -> Iterator[Tile]:
@@ -214,11 +217,11 @@ def _validation_tile(slide: Slide, corner: tuple[int, int, int], plan: Plan) -> 
         for n, m, c in zip(plan.tile_input_px, output, corner[-ndim:], strict=True)
     ]
     places = np.stack(np.meshgrid(*offsets, indexing="ij")).astype(float)
-    image, target, weights = cut(slide, corner[: 3 - ndim], places, output)
+    image, labels, weights = cut(slide, corner[: 3 - ndim], places, output)
     for axis, (c, n) in enumerate(zip(corner[-ndim:], slide.image.shape[-ndim:], strict=True)):
         beyond = np.arange(output[axis]) + c >= n
         weights[(slice(None),) * axis + (beyond,)] = 0
-    return Tile(image, target, weights)
+    return Tile(image, labels, weights)
 
 
 def _corners(shape: tuple[int, int, int], output: tuple[int, ...]) -> list[tuple[int, int, int]]:

@@ -499,7 +499,7 @@ def of_100_000_blocks(tmp_path, monkeypatch):
     """A writer of 100,000 blocks without shards, and which of them have begun."""
     begun = []
 
-    def write_nothing(array, refuse_others, compute, block):
+    def write_nothing(folder, array, refuse_other_run, compute, block):
         begun.append(block)
         return {"sha256": "0" * 64}
 

@@ -51,8 +51,8 @@ def gradient_of(plan, network, batch) -> list[np.ndarray]:
     """Of the loss of a batch, one array per parameter, clipped to a length of 10 in NumPy."""
     twin = copy.deepcopy(network)
     logits = twin(torch.from_numpy(batch.image))
-    target, weights = torch.from_numpy(batch.target), torch.from_numpy(batch.weights)
-    LOSSES.load(plan.loss)(logits, target, weights).backward()
+    labels, weights = torch.from_numpy(batch.labels), torch.from_numpy(batch.weights)
+    LOSSES.load(plan.loss)(logits, labels, weights).backward()
     gradients = [p.grad.numpy().astype(float) for p in twin.parameters()]
     length = np.sqrt(sum((g**2).sum() for g in gradients))
     return [g * min(1.0, 10.0 / length) for g in gradients], length
@@ -95,7 +95,7 @@ def test_a_step_returns_the_loss_before_it_and_learns_from_this_batch_alone():
     batch = batch_of(plan)
     before = LOSSES.load(plan.loss)(
         network(torch.from_numpy(batch.image)),
-        torch.from_numpy(batch.target),
+        torch.from_numpy(batch.labels),
         torch.from_numpy(batch.weights),
     ).item()
     assert take_step(plan, network, stepper, batch, CPU) == pytest.approx(before, rel=1e-6)
@@ -291,7 +291,7 @@ def test_a_later_fold_learns_from_its_own_slides_in_its_own_order_of_tiles(monke
 def test_in_bf16_a_network_runs_so_and_its_loss_is_that_of_float32(monkeypatch):
     plan, seen = plan_of(), []
 
-    def loss(logits, target, weights):
+    def loss(logits, labels, weights):
         seen.append(logits.detach())
         return logits.sum()
 

@@ -35,37 +35,37 @@ def box(corner, shape):
 def test_a_tile_of_a_plane_shows_that_plane_and_its_labels_lie_under_its_middle(corner):
     slide, output = coordinates_of((4, 40, 50)), (6, 4)
     places = box(corner, (12, 14))
-    image, target, weights = cut(slide, (2,), places, output)
+    image, labels, weights = cut(slide, (2,), places, output)
     y, x = mirrored(places, (40, 50))
     assert (image[0] == 2).all()
     assert np.array_equal(image[1], y) and np.array_equal(image[2], x)
     middle = (slice(3, 9), slice(5, 9))
-    assert np.array_equal(target, x[middle]) and np.array_equal(weights, y[middle] + 1)
-    assert target.dtype == np.int64 and weights.dtype == image.dtype == np.float32
+    assert np.array_equal(labels, x[middle]) and np.array_equal(weights, y[middle] + 1)
+    assert labels.dtype == np.int64 and weights.dtype == image.dtype == np.float32
 
 
 @pytest.mark.parametrize("corner", [(3, 4, 5), (-3, 4, 5), (14, 25, -6)])
 def test_a_tile_of_a_volume_shows_that_box_and_its_labels_lie_under_its_middle(corner):
     slide, output = coordinates_of((18, 30, 40)), (4, 6, 2)
     places = box(corner, (8, 10, 12))
-    image, target, weights = cut(slide, (), places, output)
+    image, labels, weights = cut(slide, (), places, output)
     z, y, x = mirrored(places, (18, 30, 40))
     assert np.array_equal(image, [z, y, x])
     middle = (slice(2, 6), slice(2, 8), slice(5, 7))
-    assert np.array_equal(target, x[middle]) and np.array_equal(weights, y[middle] + 1)
+    assert np.array_equal(labels, x[middle]) and np.array_equal(weights, y[middle] + 1)
 
 
 def test_labels_and_weights_are_those_of_the_plane_that_is_shown():
     planes = np.broadcast_to(np.arange(5.0).reshape(5, 1, 1), (5, 20, 24))
     slide = slide_of(planes[None], planes, planes + 1, kind=AsStored)
     for plane in range(5):
-        image, target, weights = cut(slide, (plane,), box((4, 5), (8, 8)), (4, 4))
-        assert (image == plane).all() and (target == plane).all() and (weights == plane + 1).all()
+        image, labels, weights = cut(slide, (plane,), box((4, 5), (8, 8)), (4, 4))
+        assert (image == plane).all() and (labels == plane).all() and (weights == plane + 1).all()
     sampler, seen = TileSampler([slide], plan_of(tile_px=4), 0), set()
     for step in range(40):
         tile = sampler.tile(step, 0)
-        assert (tile.target == tile.image.max()).all() and tile.image.min() == tile.image.max()
-        seen.add(int(tile.target.max()))
+        assert (tile.labels == tile.image.max()).all() and tile.image.min() == tile.image.max()
+        seen.add(int(tile.labels.max()))
     assert seen == set(range(5))
 
 
@@ -87,9 +87,9 @@ def test_tiles_turn_without_a_change_of_shape_where_pixels_are_not_square():
 def test_between_pixels_pictures_and_weights_are_interpolated_and_labels_are_the_nearest():
     slide = coordinates_of((1, 40, 50))
     places = box((10, 12), (8, 8)) + np.reshape([0.25, 0.75], (2, 1, 1))
-    image, target, weights = cut(slide, (0,), places, (4, 4))
+    image, labels, weights = cut(slide, (0,), places, (4, 4))
     assert np.allclose(image[1:], places)
-    assert np.array_equal(target, np.round(places[1])[2:6, 2:6])
+    assert np.array_equal(labels, np.round(places[1])[2:6, 2:6])
     assert np.allclose(weights, places[0][2:6, 2:6] + 1)
 
 
@@ -107,7 +107,7 @@ def test_deformed_tiles_keep_labels_and_weights_under_their_pixels(ndim):
         ]
         z, y, x = tile.image[(slice(None), *cropped)]
         far = (y > 1) & (y < 118) & (x > 1) & (x < 148) & (z > (ndim == 3)) & (z < 38)
-        assert np.abs(tile.target - x)[far].max(initial=0) <= 0.5 + 1e-4
+        assert np.abs(tile.labels - x)[far].max(initial=0) <= 0.5 + 1e-4
         assert np.allclose(tile.weights[far], y[far] + 1, atol=1e-3)
         inside += far.mean()
     assert inside > 30
@@ -117,9 +117,9 @@ def test_ignored_pixels_weigh_0_and_have_a_class_that_exists():
     classes = np.zeros((1, 30, 30), np.uint8)
     classes[0, 12, 13] = IGNORE
     slide = slide_of(np.zeros((1, 1, 30, 30)), classes)
-    _, target, weights = cut(slide, (0,), box((5, 5), (20, 20)), (10, 10))
+    _, labels, weights = cut(slide, (0,), box((5, 5), (20, 20)), (10, 10))
     assert weights[2, 3] == 0 and weights.sum() == 99
-    assert target.max() == 0
+    assert labels.max() == 0
 
 
 @pytest.mark.parametrize("dtype", [np.uint32, np.float64, np.float32])
@@ -172,7 +172,7 @@ def test_a_resumed_sampler_gives_the_same_batches():
     resumed = list(TileSampler(slides, plan, 0).batches(4, 7))
     assert (len(whole), len(resumed)) == (7, 3)
     for one, other in zip(whole[4:], resumed, strict=True):
-        for name in ("image", "target", "weights"):
+        for name in ("image", "labels", "weights"):
             assert np.array_equal(getattr(one, name), getattr(other, name))
     sampler = TileSampler(slides, plan, 0)
     for step, batch in enumerate(whole):
@@ -183,7 +183,7 @@ def test_tiles_are_drawn_in_proportion_to_pixels_and_evenly_over_each_slide():
     small = slide_of(np.zeros((1, 1, 30, 20)), np.zeros((1, 30, 20)), name="small")
     large = slide_of(np.zeros((1, 2, 30, 30)), np.ones((2, 30, 30)), name="large")
     sampler = TileSampler([small, large], plan_of(), 0)
-    from_large = [sampler.tile(step, 0).target.max() for step in range(400)]
+    from_large = [sampler.tile(step, 0).labels.max() for step in range(400)]
     assert np.mean(from_large) == pytest.approx(0.75, abs=0.07)
 
 
@@ -204,13 +204,13 @@ def test_validation_tiles_cover_each_pixel_once_and_pixels_beyond_the_slide_weig
     ndim_margin = plan.geometry.margin_px
     seen = []
     for tile in validation_tiles([coordinates_of(shape)], plan):
-        assert len(tile.image) == len(tile.target) == len(tile.weights) == 1
+        assert len(tile.image) == len(tile.labels) == len(tile.weights) == 1
         middle = tuple(
             slice(m, m + n) for m, n in zip(ndim_margin, plan.tile_output_px, strict=True)
         )
         where = tile.image[0][(slice(None), *middle)]
         counts = tile.weights[0] > 0
-        assert np.array_equal(tile.target[0][counts], where[2][counts])
+        assert np.array_equal(tile.labels[0][counts], where[2][counts])
         assert np.array_equal(tile.weights[0][counts], where[1][counts] + 1)
         seen += map(tuple, where[:, counts].T.astype(int).tolist())
     assert sorted(seen) == sorted(np.ndindex(shape))
@@ -223,7 +223,7 @@ def test_validation_takes_as_many_tiles_as_the_plan_says_spread_over_all_slides(
     ]
     plan = plan_of(classes=4, validation_tiles=4)
     tiles = list(validation_tiles(slides, plan))
-    assert [tile.target.max() for tile in tiles] == [0, 1, 2, 3]
+    assert [tile.labels.max() for tile in tiles] == [0, 1, 2, 3]
     again = list(validation_tiles(slides, plan))
     assert all(np.array_equal(a.image, b.image) for a, b in zip(tiles, again, strict=True))
 
