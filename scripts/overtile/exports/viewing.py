@@ -85,7 +85,7 @@ def serve(store: Path, port: int, viewer: str) -> "StoreServer":
     try:
         return StoreServer(Path(store).resolve(), port, f"{parts.scheme}://{parts.netloc}")
     except (OSError, OverflowError) as error:
-        raise InputError(f"--port: {port} is not free ({error}); choose another port") from None
+        raise InputError(f"--port: {port} cannot be had ({error}); choose another one") from None
 
 
 class StoreServer(ThreadingHTTPServer):

@@ -70,12 +70,12 @@ def write_picture(
     pixel_size_um: Sequence[float] | None,
     channels: Sequence[str] | None,
 ) -> None:
-    """Stream a raw picture (`readers.raw.RawImage`) into a store with pyramid and statistics.
+    """Stream a raw picture into a store with pyramid and statistics.
 
     Raises InputError for pixels that are not numbers or of a dtype that is not allowed.
     """
     if raw.has_palette:
-        raise InputError(f"{raw.path}: the image has a colour palette; save it as grey or RGB")
+        raise InputError(f"{raw.path}: colours come from a palette; save it as grey or RGB")
     dtype = stored_dtype(raw.path, raw.dtype)
     channel_count = raw.shape[0]
     if channels is not None and len(channels) != channel_count:

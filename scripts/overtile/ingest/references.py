@@ -67,7 +67,7 @@ def write_reference(
     ignore: int | None,
     pixel_size_um: Sequence[float] | None,
 ) -> None:
-    """Stream raw labels (`readers.raw.RawImage`) into a label store.
+    """Stream raw labels into a label store.
 
     kind instances: ids stay as they are, of any integer dtype. binary and semantic: objects are
     the face-connected components of each foreground class.

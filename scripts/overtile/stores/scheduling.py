@@ -91,9 +91,9 @@ def write_on_cluster(
             except KilledWorker as error:
                 raise InputError(
                     f"block at {block.start} (z, y, x) px: {error.allowed_failures + 1} workers "
-                    "died of it, probably for lack of memory; give each worker more "
-                    "(--slurm-flags=--mem=...) or use fewer --workers on one machine, then run "
-                    "again: finished blocks are kept if --memory-gb stays the same"
+                    "died of it, most likely for lack of memory; give each worker more "
+                    "(--slurm-flags=--mem=...) or take fewer --workers on one machine, then run "
+                    "again: finished blocks are kept, but not with another --memory-gb"
                 ) from None
 
 

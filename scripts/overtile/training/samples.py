@@ -54,14 +54,12 @@ def open_slides(
     labels: without them `labels/reference` inside each picture.
     """
     if len(images) != len(weights):
-        raise InputError(
-            f"--weights: {len(weights)} maps for {len(images)} images; give one per image"
-        )
+        raise InputError(f"--weights: {len(weights)} maps for {len(images)} images; give one each")
     pictures = [Store.open(path, "picture") for path in images]
     slides: dict[str, Slide] = {}
     for image, classes, path in zip(pictures, labels_of(pictures, labels), weights, strict=True):
         if image.name in slides:
-            raise InputError(f"--images: two slides have the name {image.name}; rename one")
+            raise InputError(f"--images: two slides are called {image.name}; rename one")
         slides[image.name] = Slide.open(image, classes, Store.open(path, "weights"))
     return slides
 

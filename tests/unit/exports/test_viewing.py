@@ -218,6 +218,6 @@ def test_labels_of_another_program_are_shown_if_they_are_ngff_and_break_nothing(
 def test_a_port_that_is_taken_is_one_line(slide):
     with (
         serve(slide, 0, VIEWER) as server,
-        pytest.raises(InputError, match="--port: .*choose another port"),
+        pytest.raises(InputError, match="--port: .*choose another one"),
     ):
         serve(slide, server.server_port, VIEWER)
