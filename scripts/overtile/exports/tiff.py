@@ -81,7 +81,7 @@ def _encoded_tiles(array: Checked, dtype: np.dtype, path: Path) -> Iterator[byte
                 if box.max() > np.iinfo(dtype).max:
                     raise InputError(
                         f"{path}: has id {box.max()}; allowed in OME-TIFF: up to "
-                        f"{np.iinfo(dtype).max}; number the objects again from 1"
+                        f"{np.iinfo(dtype).max}; number the objects anew"
                     )
                 tiles = np.zeros((len(box), TILE_PX, TILE_PX), dtype.newbyteorder("<"))
                 tiles[:, : box.shape[1], : box.shape[2]] = box

@@ -13,8 +13,8 @@ def class_names(labels: Store) -> list[str]:
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
         raise InputError(
-            f"{labels.shown}: has classes {names}, of which {', '.join(twice)} stands there more "
-            "than once; make it again with a name of its own for each"
+            f"{labels.shown}: has classes {names}; {', '.join(twice)} is there more than once; "
+            "make the labels again with different names"
         )
     return names
 
@@ -38,7 +38,7 @@ def class_table(reference: Store, segmentation: Store) -> np.ndarray:
     if found[0] != names[0]:
         raise InputError(
             f"{segmentation.shown}: has classes {found}, the reference {reference.shown} has "
-            f"{names}; the first is the background: compare labels that share it"
+            f"{names}; the first one is the background; compare labels with the same one"
         )
     return np.array([names.index(name) for name in found], dtype=np.uint8)
 
@@ -51,8 +51,8 @@ def renumbered(classes: np.ndarray, table: np.ndarray, labels: Store) -> np.ndar
     largest = int(classes.max(initial=0, where=classes != IGNORE))
     if largest >= len(table):
         raise InputError(
-            f"{labels.shown}: has pixels of class {largest}, but names {len(table)} classes, from "
-            "0 on; make it again"
+            f"{labels.shown}: has pixels of class {largest}, but only {len(table)} classes, "
+            "numbered from 0; make the labels again"
         )
     whole = np.full(IGNORE + 1, IGNORE, dtype=np.uint8)
     whole[: len(table)] = table
