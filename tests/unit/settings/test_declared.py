@@ -61,6 +61,7 @@ def test_a_new_setting_is_in_the_schema_with_type_range_unit_and_default():
     assert properties["method"]["enum"] == ["median", "mean"]
     assert properties["edges_px"] | {"minItems": 2, "maxItems": 3} == properties["edges_px"]
     assert properties["is_fast"]["type"] == "boolean"
+    assert set(section_schema(Smoothing)["from_the_start"]) == Segmenting.FIRST
     assert properties.keys() - section_schema(Segmenting)["properties"].keys() == {
         *("smooth_px", "method", "edges_px", "is_fast")
     }
@@ -68,6 +69,8 @@ def test_a_new_setting_is_in_the_schema_with_type_range_unit_and_default():
 
 def test_a_new_setting_is_a_flag_and_comes_back_typed():
     assert settings_from(parsed(Smoothing), Smoothing) == Smoothing()
+    left_out = settings_from(parsed(Smoothing, are_optional=True), Smoothing)
+    assert left_out == Smoothing()
     words = ("--smooth-px", "3", "--method", "mean", "--edges-px", "1", "2", "--is-fast")
     found = settings_from(parsed(Smoothing, *words, "--seed-threshold", "0.5"), Smoothing)
     assert found == Smoothing(None, 0.5, 0, 16, 0, 0, 0, None, 3.0, "mean", (1, 2), True)
@@ -81,6 +84,7 @@ def test_a_new_setting_is_a_flag_and_comes_back_typed():
         (("--smooth-px", "wide"), "argument --smooth-px: invalid float value: 'wide'"),
         (("--method", "max"), "argument --method: invalid choice: 'max'"),
         (("--edges-px", "1", "-2"), "argument --edges-px: is -2; allowed: 0 and above"),
+        (("--threshold", "1"), "argument --threshold: is 1; allowed: above 0, below 1"),
         (("--grow-px", "2.5"), "argument --grow-px: invalid int value: '2.5'"),
     ],
 )
