@@ -22,6 +22,7 @@ import zarr  # noqa: F401
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = Path("scripts", "overtile")
 ALLOWED = 2
+PYTEST = ("-x", "-q", "-n0", "-p", "no:cacheprovider", "--hypothesis-profile=thorough")
 
 
 @dataclass(frozen=True)
@@ -426,7 +427,7 @@ def _run_tests(copy: Path, tests: list[str]) -> None:
     with open(os.devnull, "w") as nothing:
         for stream in (1, 2):
             os.dup2(nothing.fileno(), stream)
-    sys.exit(int(pytest.main(["-x", "-q", "-n0", "-p", "no:cacheprovider", *tests])))
+    sys.exit(int(pytest.main([*PYTEST, *tests])))
 
 
 def copy_project(folder: Path) -> Path:
