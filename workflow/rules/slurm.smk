@@ -3,13 +3,6 @@ from functools import cache
 from overtile_workflow.records import last_run
 from overtile_workflow.slurm_jobs import begin
 
-# Slides whose raw picture is larger, in 10^9 bytes, share no job with others: so 50 slides ask for
-# some 6 hours at most. Prediction without a GPU takes ten times as long.
-SMALL_GB = {"ingest": 0.02, "weigh": 0.02, "predict": 0.02, "measure": 0.02}
-if config["device"] == "cpu":
-    SMALL_GB["predict"] = 0.002
-
-
 # The rules of each stage. On a cluster the jobs of a stage share one.
 STAGES = {
     "ingest": ["ingest_image", "ingest_labels", "separate_labels"],
@@ -17,6 +10,12 @@ STAGES = {
     "predict": ["predict_probabilities"],
     "measure": ["segment_objects", "evaluate_slide"],
 }
+
+# Slides whose raw picture is larger, in 10^9 bytes, share no job with others: so 50 slides ask for
+# some 6 hours at most. Prediction without a GPU takes ten times as long.
+SMALL_GB = dict.fromkeys(STAGES, 0.02)
+if config["device"] == "cpu":
+    SMALL_GB["predict"] = 0.002
 
 
 @cache
@@ -52,22 +51,24 @@ def batch(stage):
 
 def was_left(stage, names):
     """Whether one of a slide's steps in a stage has begun, and has not come to its end."""
-    for log, record, result in steps(stage, names):
-        if not os.path.exists(result) and has_text(log) and not has_ended(record, log):
-            return True
+    # Labels to learn are made for the ndim and separate_px of each model.
+    for values in ({**names, **model} for model in MODELS.values()):
+        for step in steps(stage):
+            log, record, result = (path.format(**values) for path in step)
+            has_begun = not os.path.exists(result) and has_text(log)
+            if has_begun and not has_ended(record, log):
+                return True
     return False
 
 
-def steps(stage, names):
-    """Of each of a slide's steps in a stage: its log, the record of how it went, and its result."""
-    found = set()
+@cache
+def steps(stage):
+    """The log of each step of a stage, the record of how it went, and its result, as patterns."""
+    found = []
     for step in [getattr(rules, name) for name in STAGES[stage] if rules.has(name)]:
         log, result = str(step.log[0]), str(step.output[0])
         record = str(step.log.get("run", beside(result, "effort.json")))
-        # Labels to learn are made for the ndim and separate_px of each model.
-        for model in MODELS.values():
-            values = {**names, **model}
-            found.add(tuple(path.format(**values) for path in (log, record, result)))
+        found.append((log, record, result))
     return found
 
 

@@ -23,7 +23,6 @@ SECONDS_TO_END = 300
 SECONDS_TO_KEEP = 30 * 24 * 3600
 """How long the file of a run that has ended stays: longer than its jobs could."""
 
-
 SUBMITTED = SimpleNamespace(is_local=False)
 """Stands for any job that goes to SLURM."""
 
@@ -70,10 +69,7 @@ def open_run(path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
     except OSError as error:
-        raise WorkflowError(
-            f"{path}: cannot be opened ({error.strerror}); remove it or free its disk, then run "
-            "again"
-        ) from None
+        raise WorkflowError(f"{path}: {error.strerror}; remove it, and run again") from None
 
 
 def ask_age_once() -> None:
