@@ -57,7 +57,8 @@ def count_pairs(columns: Sequence[np.ndarray]) -> Pairs:
     order = np.argsort(keys[runs])
     firsts = first_of_each(keys[runs], order)
     pixels = add_up(lengths, order, firsts)
-    found = Pairs(*(column[runs[order[firsts]]] for column in columns), pixels)
+    places = runs[order[firsts]]
+    found = Pairs(*[*(column[places] for column in columns), pixels])
     return Pairs(*map(smallest, found.rows(found.of_reference | found.of_segmentation)))
 
 
