@@ -64,7 +64,13 @@ def find_score_files(paths: Sequence[Path]) -> list[Path]:
 
 
 def read_score_file(path: Path) -> ScoreFile:
-    """Read a file of evaluate.py; raise InputError if it is something else, or damaged."""
+    """Read a file of evaluate.py.
+
+    Raises
+    ------
+    InputError
+        If it is something else, was changed, or has scores that its counts do not give.
+    """
     values = read_json(path)
     try:
         score_file = _checked(path, values)
