@@ -195,7 +195,7 @@ class Definition:
     @cached_property
     def meaning(self) -> str:
         """Its code without what only people read; of a registry nothing but that it is one."""
-        return canonical(self._plain) if self._places is None else "Registry"
+        return canonical(self._plain) if self._registry is None else "Registry"
 
     @cached_property
     def digest(self) -> str:
@@ -211,25 +211,25 @@ class Definition:
     def names(self) -> dict[str, frozenset[str]]:
         """Names that it uses, with the attributes asked of them; "" where used as a whole."""
         found: dict[str, set[str]] = {}
-        if self._places is None:
+        if self._registry is None:
             _collect_names(self._plain, found)
         return {name: frozenset(attributes) for name, attributes in found.items()}
 
-    @cached_property
-    def _places(self) -> dict[str, str] | None:
-        """The entries of a registry; None for anything else."""
+    @property
+    def _registry(self) -> ast.Call | None:
+        """The call that makes a registry; None for anything else."""
         value = getattr(self._node, "value", None)
-        if isinstance(value, ast.Call) and getattr(value.func, "id", "") == "Registry":
-            return ast.literal_eval(value.args[0])
-        return None
+        is_registry = isinstance(value, ast.Call) and getattr(value.func, "id", "") == "Registry"
+        return value if is_registry else None
 
     def registered(self, chosen: frozenset[str]) -> list[str]:
         """Where entries of a registry are found: those chosen, and those that always count."""
-        if self._places is None:
+        if self._registry is None:
             return []
-        always = [k.value for k in self._node.value.keywords if k.arg == "always"]
+        places = ast.literal_eval(self._registry.args[0])
+        always = [k.value for k in self._registry.keywords if k.arg == "always"]
         wanted = chosen.union(*map(ast.literal_eval, always))
-        return sorted({place for name, place in self._places.items() if name in wanted})
+        return sorted({place for name, place in places.items() if name in wanted})
 
 
 def _collect_names(node: ast.AST, found: dict[str, set[str]]) -> None:

@@ -6,12 +6,10 @@ entry, or a change in another one's module, makes no result run again.
 
 from collections.abc import Collection, Iterator, Mapping
 from importlib import import_module
-from typing import Generic, TypeVar
-
-Entry = TypeVar("Entry")
+from typing import Any
 
 
-class Registry(Mapping[str, str], Generic[Entry]):
+class Registry(Mapping[str, str]):
     """Names, and where what they stand for is found: "package.module:attribute".
 
     always: names whose code counts in digests although nobody chooses them.
@@ -29,7 +27,7 @@ class Registry(Mapping[str, str], Generic[Entry]):
     def __len__(self) -> int:
         return len(self._places)
 
-    def load(self, name: str) -> Entry:
+    def load(self, name: str) -> Any:
         """What a name stands for; raises KeyError for one that is not there."""
         module, attribute = self._places[name].split(":")
         return getattr(import_module(module), attribute)

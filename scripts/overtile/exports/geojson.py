@@ -49,12 +49,7 @@ def _features(objects: Objects, polygons: Polygons) -> Iterator[dict]:
     areas = np.add.reduceat(polygons.areas_px, heads).tolist() if len(heads) else []
     rows = objects.rows(ids).tolist()
     for group, (own, row) in enumerate(zip(ids.tolist(), rows, strict=True)):
-        pieces = polygons.rings(group)
-        geometry = (
-            {"type": "Polygon", "coordinates": pieces[0]}
-            if len(pieces) == 1
-            else {"type": "MultiPolygon", "coordinates": pieces}
-        )
+        geometry = _geometry(polygons.rings(group))
         name = f"{objects.digest}/{own}"
         if objects.is_volume:
             geometry["plane"] = {"c": -1, "z": planes[group], "t": 0}
@@ -71,6 +66,13 @@ def _features(objects: Objects, polygons: Polygons) -> Iterator[dict]:
         }
 
 
+def _geometry(rings: list) -> dict[str, object]:
+    """rings: of each piece of an object, its outline and its holes."""
+    if len(rings) == 1:
+        return {"type": "Polygon", "coordinates": rings[0]}
+    return {"type": "MultiPolygon", "coordinates": rings}
+
+
 def _classification(objects: Objects, row: int) -> dict:
     number = int(objects.sums.classes[row])
     colour = COLOURS[(number - 1) % len(COLOURS)]
@@ -80,7 +82,7 @@ def _classification(objects: Objects, row: int) -> dict:
 def _measurements(objects: Objects, row: int, own: int, area_px: int) -> dict[str, float]:
     """Numbers by name: of the outline, and in a volume of the whole object too."""
     size = objects.pixel_size_um
-    found = {"Object ID": own, "Area px^2": area_px}
+    found: dict[str, float] = {"Object ID": own, "Area px^2": area_px}
     if size:
         found["Area µm^2"] = area_px * size[1] * size[2]
     if objects.is_volume:

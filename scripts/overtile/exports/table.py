@@ -30,7 +30,7 @@ def write_table(path: Path, objects: Objects, slide: str = "") -> None:
     ):
         for start in range(0, len(objects), ROWS):
             columns = objects.columns(start, start + ROWS)
-            rows = len(columns["id"])
+            rows = min(ROWS, len(objects) - start)
             arrays = [_array(columns[field.name], field, names, rows) for field in schema]
             file.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=ROWS)
 

@@ -8,7 +8,13 @@ from overtile.stores.store import Store
 
 
 def class_names(labels: Store) -> list[str]:
-    """Names of a label store's classes; raise InputError if one is there twice."""
+    """Names of a label store's classes, by number.
+
+    Raises
+    ------
+    InputError
+        If two classes have one name.
+    """
     names = labels.label_classes().attributes["class_names"]
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
@@ -20,10 +26,22 @@ def class_names(labels: Store) -> list[str]:
 
 
 def class_table(reference: Store, segmentation: Store) -> np.ndarray:
-    """The reference's number of each class of the segmentation, (classes,) uint8, by their names.
+    """The reference's number of each class of the segmentation, by their names.
 
-    Both are label stores. A plain file has no names of its own: where there are two classes, it
-    takes the other's. Raises InputError if the names or the backgrounds differ.
+    Parameters
+    ----------
+    reference, segmentation : Store
+        Label stores. A plain file has no names of its own: it takes those of the other one, if
+        both have as many classes.
+
+    Returns
+    -------
+    ndarray of uint8, shape (classes,)
+
+    Raises
+    ------
+    InputError
+        If the names or the backgrounds differ.
     """
     names, found = class_names(reference), class_names(segmentation)
     has_names = reference.file is None and segmentation.file is None
@@ -44,9 +62,24 @@ def class_table(reference: Store, segmentation: Store) -> np.ndarray:
 
 
 def renumbered(classes: np.ndarray, table: np.ndarray, labels: Store) -> np.ndarray:
-    """A block of classes, uint8, by their numbers in a table; pixels to ignore stay so.
+    """A block of classes by their numbers in a table; pixels to ignore stay so.
 
-    Raises InputError if one is no class of the label store that they are from.
+    Parameters
+    ----------
+    classes : ndarray of uint8, shape (z, y, x)
+    table : ndarray of uint8, shape (classes,)
+        The new number of each class.
+    labels : Store
+        That the block is from, for the message.
+
+    Returns
+    -------
+    ndarray of uint8, shape (z, y, x)
+
+    Raises
+    ------
+    InputError
+        If a pixel has a class that the label store does not name.
     """
     largest = int(classes.max(initial=0, where=classes != IGNORE))
     if largest >= len(table):

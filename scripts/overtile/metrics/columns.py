@@ -11,16 +11,36 @@ AT_ONCE = 2**20
 
 
 def smallest(column: np.ndarray) -> np.ndarray:
-    """The same numbers in the smallest unsigned integers that hold them."""
+    """The same numbers in the smallest unsigned integers that hold them.
+
+    Examples
+    --------
+    >>> smallest(np.array([3, 300])).dtype
+    dtype('uint16')
+    """
     return column.astype(np.min_scalar_type(int(column.max(initial=0))), copy=False)
 
 
 def sort_keys(tables: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
-    """One uint64 per row, for tables of equal columns of unsigned integers.
+    """One number per row, so that numbers are in the order of the rows as tuples.
 
-    Of all rows, in whichever table, a row's key is less than another's where the row itself is, as
-    a tuple, and equal where it is equal. Numbers that are too large for that are replaced by their
-    ranks; below 2^31 rows these fit.
+    Parameters
+    ----------
+    tables : sequence of sequences of ndarray
+        Each has the same columns, (rows,), of unsigned integers.
+
+    Returns
+    -------
+    list of ndarray of uint64, shape (rows,)
+        One per table. Of all rows, in whichever table, a key is less than another where the row
+        is, and equal where it is equal. Numbers that are too large for that are replaced by their
+        ranks; below 2^31 rows these fit.
+
+    Examples
+    --------
+    >>> ids, classes = np.array([2, 1, 2], np.uint8), np.array([1, 1, 0], np.uint8)
+    >>> sort_keys([(ids, classes)])[0].tolist()
+    [5, 3, 4]
     """
     keys, span = [np.zeros(len(table[0]), np.uint64) for table in tables], 1
     for columns in zip(*tables, strict=True):
@@ -43,7 +63,14 @@ def _ranks(columns: Sequence[np.ndarray]) -> tuple[list[np.ndarray], int]:
 
 
 def first_of_each(keys: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Places in an order of rows at which a key begins, increasing; equal keys are neighbours."""
+    """Places in an order of rows at which a key begins, increasing; equal keys are neighbours.
+
+    Examples
+    --------
+    >>> keys = np.array([7, 5, 7])
+    >>> first_of_each(keys, order=np.array([1, 0, 2])).tolist()
+    [0, 1]
+    """
     is_first = np.ones(len(order), dtype=bool)
     for start in range(1, len(order), AT_ONCE):
         part = keys[order[start - 1 : start + AT_ONCE]]
@@ -52,7 +79,21 @@ def first_of_each(keys: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def add_up(pixels: np.ndarray, order: np.ndarray, firsts: np.ndarray) -> np.ndarray:
-    """Pixels of each group, int64; only those of some groups are brought in order at once."""
+    """Pixels of each group, int64; only those of some groups are brought in order at once.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (rows,)
+    order : ndarray, shape (rows,)
+        Rows by group.
+    firsts : ndarray, shape (groups,)
+        Places in the order at which groups begin.
+
+    Examples
+    --------
+    >>> add_up(np.array([1, 2, 3]), order=np.array([1, 0, 2]), firsts=np.array([0, 1])).tolist()
+    [2, 4]
+    """
     totals = np.empty(len(firsts), dtype=np.int64)
     ends = np.append(firsts, len(order))
     for start in range(0, len(firsts), AT_ONCE):

@@ -18,8 +18,22 @@ LARGEST_BLOCK = {"picture": (1, 2048, 2048), "volume": (16, 512, 512)}
 def compare(reference: Store, segmentation: Store, iou_threshold: float) -> dict:
     """All scores of a segmentation against its reference, and what they were made from.
 
-    Classes are the same where their names are, whatever their numbers. Raises InputError if the
-    two differ in shape or names of classes, or one is damaged.
+    Parameters
+    ----------
+    reference, segmentation : Store
+        Label stores. Classes are the same where their names are, whatever their numbers.
+    iou_threshold : float
+        Objects match from this intersection over union on.
+
+    Returns
+    -------
+    dict
+        Plain values: the digests of both, and those of `measure_all`.
+
+    Raises
+    ------
+    InputError
+        If the two differ in shape or names of classes, or one is damaged.
     """
     if reference.shape != segmentation.shape:
         raise InputError(

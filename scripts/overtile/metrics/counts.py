@@ -15,6 +15,14 @@ class Agreement:
     confusion: (classes, classes) int64, rows are the reference. ignored: pixels that one of the
     two ignores; they count nowhere. Any cut into blocks, in any order and merged in any way, gives
     the same. Time is near linear in the pixels, memory in the pairs of objects that share some.
+
+    Examples
+    --------
+    >>> ids, classes = np.array([[0, 1, 1]], np.uint8), np.array([[0, 1, 1]], np.uint8)
+    >>> agreement = Agreement(classes=2)
+    >>> agreement.add(ids, classes, ids, classes)
+    >>> agreement.confusion.tolist(), len(agreement.pairs)
+    ([[1, 0], [0, 2]], 1)
     """
 
     classes: int
@@ -32,7 +40,7 @@ class Agreement:
         segmented_ids: np.ndarray,
         segmented_classes: np.ndarray,
     ) -> None:
-        """Count one block: four arrays of one shape; ids 0 and class 0 are background."""
+        """Count one block: four arrays of one shape; id 0 and class 0 are background."""
         counts = (reference_classes != IGNORE) & (segmented_classes != IGNORE)
         self.ignored += int(counts.size - np.count_nonzero(counts))
         columns = [

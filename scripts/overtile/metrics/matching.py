@@ -9,9 +9,27 @@ from overtile.metrics.pairs import Pairs
 
 
 def count_matches(pairs: Pairs, iou_threshold: float) -> tuple[int, int, int]:
-    """Objects of the reference, of the segmentation, and matches at an IoU from the threshold on.
+    """Numbers of objects, and of those that match.
 
     Objects match one to one and only within a class; where several could, as many as possible do.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        Pixels by pair of objects.
+    iou_threshold : float
+        Least intersection over union of a match, above 0, up to 1.
+
+    Returns
+    -------
+    reference, segmented, matched : int
+
+    Examples
+    --------
+    >>> from overtile.metrics.pairs import count_pairs
+    >>> ids, cell = np.array([1, 1, 1, 2], np.uint8), np.ones(4, np.uint8)
+    >>> count_matches(count_pairs([ids, cell, np.ones(4, np.uint8), cell]), 0.5)
+    (2, 1, 1)
     """
     references, reference_px = _count_and_sizes(
         pairs.reference_id, pairs.reference_class, pairs.pixels, pairs.of_reference

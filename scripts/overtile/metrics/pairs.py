@@ -47,9 +47,23 @@ class Pairs:
 
 
 def count_pairs(columns: Sequence[np.ndarray]) -> Pairs:
-    """The pairs of one block: four arrays (pixels,) of unsigned integers, in the order of `Pairs`.
+    """The pairs of one block.
 
-    Memory: some 50 bytes per pixel.
+    Parameters
+    ----------
+    columns : sequence of four ndarray, shape (pixels,)
+        Unsigned integers, in the order of `Pairs`. Memory: some 50 bytes per pixel.
+
+    Returns
+    -------
+    Pairs
+
+    Examples
+    --------
+    >>> ids, cell = np.array([1, 1, 2], np.uint8), np.ones(3, np.uint8)
+    >>> found = count_pairs([ids, cell, np.array([5, 5, 0], np.uint8), cell])
+    >>> found.reference_id.tolist(), found.segmented_id.tolist(), found.pixels.tolist()
+    ([1, 2], [5, 0], [2, 1])
     """
     (keys,) = sort_keys([columns])
     runs = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)])
@@ -57,7 +71,8 @@ def count_pairs(columns: Sequence[np.ndarray]) -> Pairs:
     order = np.argsort(keys[runs])
     firsts = first_of_each(keys[runs], order)
     pixels = add_up(lengths, order, firsts)
-    found = Pairs(*(column[runs[order[firsts]]] for column in columns), pixels)
+    places = runs[order[firsts]]
+    found = Pairs(*[*(column[places] for column in columns), pixels])
     return Pairs(*map(smallest, found.rows(found.of_reference | found.of_segmentation)))
 
 
@@ -65,6 +80,12 @@ def merged(one: Pairs, other: Pairs) -> Pairs:
     """The sum of two counts.
 
     Time is near linear in the rows. Memory: the result, the two, and at most 16 bytes per row.
+
+    Examples
+    --------
+    >>> columns = [np.array([n], np.uint8) for n in (1, 1, 5, 1)]
+    >>> merged(count_pairs(columns), count_pairs(columns)).pixels.tolist()
+    [2]
     """
     if len(one) < len(other):
         one, other = other, one

@@ -15,8 +15,8 @@ def partition_scores(pairs: Pairs) -> dict[str, dict[str, float] | None]:
     """Rand and information scores within the reference's foreground, as in the ISBI challenge.
 
     Segmented background counts as one object. Borders are not thinned beforehand, other than in
-    the challenge's own script. All scores follow from how many parts of each size there are, which
-    costs hardly any memory.
+    the challenge's own script. Takes hardly any memory: all follows from how many parts of each
+    size there are.
 
     Parameters
     ----------
@@ -26,9 +26,9 @@ def partition_scores(pairs: Pairs) -> dict[str, dict[str, float] | None]:
     Returns
     -------
     dict
-        rand: V-split and V-merge (low where reference objects are split or merged) and their
-        F-score, see `skimage.metrics.adapted_rand_error`, whose "precision" is V-split.
-        information: conditional entropies in bits, H(S|T) for splits and H(T|S) for merges, see
+        rand: V-split and V-merge, low where objects are split or merged, and their F-score; as
+        `skimage.metrics.adapted_rand_error`, whose "precision" is V-split. information: entropies
+        in bits, H(S|T) of splits and H(T|S) of merges, as
         `skimage.metrics.variation_of_information`, and the F-score 2 I / (H(S) + H(T)).
         Both None where there is no reference foreground.
 
@@ -47,22 +47,23 @@ def partition_scores(pairs: Pairs) -> dict[str, dict[str, float] | None]:
     inside = pairs.of_reference
     if not inside.any():
         return {"rand": None, "information": None}
-    pixels = pairs.pixels[inside]
-    reference = _sizes(
-        Totals.of(pairs.reference_id[inside], pairs.reference_class[inside], pixels).pixels
-    )
-    segmented = _sizes(
-        Totals.of(pairs.segmented_id[inside], pairs.segmented_class[inside], pixels).pixels
-    )
-    shared = _sizes(pixels)
+    sizes = _all_sizes(pairs, inside)
     return {
-        "rand": _rand(*map(_pixel_pairs, (reference, segmented, shared))),
-        "information": _information(*map(_entropy_bits, (reference, segmented, shared))),
+        "rand": _rand(*map(_pixel_pairs, sizes)),
+        "information": _information(*map(_entropy_bits, sizes)),
     }
 
 
 Sizes = list[tuple[int, int]]
 """Pixels of a part, and how many parts have so many; by increasing size."""
+
+
+def _all_sizes(pairs: Pairs, rows: np.ndarray) -> tuple[Sizes, Sizes, Sizes]:
+    """Of the parts of the reference, of the segmentation, and of those that both share."""
+    pixels = pairs.pixels[rows]
+    reference = Totals.of(pairs.reference_id[rows], pairs.reference_class[rows], pixels).pixels
+    segmented = Totals.of(pairs.segmented_id[rows], pairs.segmented_class[rows], pixels).pixels
+    return _sizes(reference), _sizes(segmented), _sizes(pixels)
 
 
 def _sizes(pixels: np.ndarray) -> Sizes:

@@ -3,7 +3,7 @@
 from overtile.metrics.metric import Metric, Score
 from overtile.registry import Registry
 
-METRICS: Registry[Metric] = Registry(
+METRICS = Registry(
     {
         "pixels": "overtile.metrics.pixels:METRIC",
         "overlap": "overtile.metrics.overlap:METRIC",
@@ -20,10 +20,14 @@ from then on. Who changes its code adds it to `always`, as the last one.
 """
 
 
+def load_metrics() -> dict[str, Metric]:
+    """All metrics by name, in the order of a score file."""
+    return {name: METRICS.load(name) for name in METRICS}
+
+
 def metrics_to_show() -> list[Metric]:
     """All metrics in the order in which readers see them: by their first headline."""
-    metrics = [METRICS.load(name) for name in METRICS]
-    return sorted(metrics, key=lambda metric: min(map(_place, metric.scores)))
+    return sorted(load_metrics().values(), key=lambda metric: min(map(_place, metric.scores)))
 
 
 def scores_to_show() -> list[Score]:
@@ -33,8 +37,9 @@ def scores_to_show() -> list[Score]:
 
 def table_scores() -> list[Score]:
     """The scores in scores.tsv, in the order of its columns: those of new metrics last."""
-    names = dict.fromkeys([*METRICS.always, *METRICS])
-    return [score for name in names for score in METRICS.load(name).scores if score.in_table]
+    metrics = load_metrics()
+    names = dict.fromkeys([*METRICS.always, *metrics])
+    return [score for name in names for score in metrics[name].scores if score.in_table]
 
 
 def headlines() -> list[Score]:

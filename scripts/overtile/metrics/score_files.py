@@ -7,7 +7,7 @@ from pathlib import Path
 from overtile.errors import InputError
 from overtile.metrics.checks import read_count, read_number, read_setting
 from overtile.metrics.metric import Comparison, Metric
-from overtile.metrics.registry import METRICS
+from overtile.metrics.registry import METRICS, load_metrics
 from overtile.stores.digest import is_unchanged
 from overtile.stores.files import read_json
 
@@ -25,8 +25,8 @@ def measure_all(comparison: Comparison) -> dict[str, object]:
     1.0
     """
     values: dict[str, object] = {}
-    for name in METRICS:
-        values |= METRICS.load(name).measure(comparison)
+    for metric in load_metrics().values():
+        values |= metric.measure(comparison)
     return values
 
 
@@ -64,7 +64,13 @@ def find_score_files(paths: Sequence[Path]) -> list[Path]:
 
 
 def read_score_file(path: Path) -> ScoreFile:
-    """Read a file of evaluate.py; raise InputError if it is something else, or damaged."""
+    """Read a file of evaluate.py.
+
+    Raises
+    ------
+    InputError
+        If it is something else, was changed, or has scores that its counts do not give.
+    """
     values = read_json(path)
     try:
         score_file = _checked(path, values)
@@ -106,10 +112,9 @@ def _checked(path: Path, values: dict) -> ScoreFile:
 
 def _measured(values: Mapping) -> list[Metric]:
     """The metrics of a score file: those that are in every one, and others that it has."""
-    metrics = {name: METRICS.load(name) for name in METRICS}
     return [
         metric
-        for name, metric in metrics.items()
+        for name, metric in load_metrics().items()
         if name in METRICS.always or not values.keys().isdisjoint(metric.keys)
     ]
 

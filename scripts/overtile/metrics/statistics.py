@@ -53,23 +53,22 @@ def estimate(values: Sequence[float | None], unmeasured: int = 0) -> Estimate:
     Estimate(mean=0.75, low=None, high=None, n=2, missing=1, unmeasured=0)
     """
     known = np.array([v for v in values if v is not None], dtype=float)
-    missing = len(values) - len(known)
-    if not len(known):
-        return Estimate(None, None, None, 0, missing, unmeasured)
-    mean = float(known.mean())
-    if len(known) < FEWEST_SLIDES:
-        return Estimate(mean, None, None, len(known), missing, unmeasured)
+    mean = float(known.mean()) if len(known) else None
+    low, high = _interval(known) if len(known) >= FEWEST_SLIDES else (None, None)
+    return Estimate(mean, low, high, len(known), len(values) - len(known), unmeasured)
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
     from scipy.stats import bootstrap  # late: half a second
 
     interval = bootstrap(
-        (known,),
+        (values,),
         np.mean,
         n_resamples=RESAMPLES,
-        batch=max(1, VALUES_AT_ONCE // len(known)),
+        batch=max(1, VALUES_AT_ONCE // len(values)),
         vectorized=True,
         confidence_level=CONFIDENCE,
         method="percentile",
         rng=np.random.default_rng(SEED),
     ).confidence_interval
-    low, high = float(interval.low), float(interval.high)
-    return Estimate(mean, low, high, len(known), missing, unmeasured)
+    return float(interval.low), float(interval.high)

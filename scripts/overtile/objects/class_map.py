@@ -22,7 +22,7 @@ def least_step(probability: float, steps: int) -> int:
     return int(np.searchsorted(np.arange(steps + 1) / steps, probability))
 
 
-class ClassPicture:
+class ClassMap:
     """Classes and foreground of a probability store, (z, y, x), read block by block.
 
     threshold: the least probability, 1 - p(background), of foreground, whose class is the most
@@ -69,7 +69,5 @@ class ClassPicture:
 
     def classes(self, block: Block) -> np.ndarray:
         """Class map of a block of any size, (z, y, x) uint8."""
-        return assemble(
-            *(block, self.shape[0] == 1),
-            *(lambda piece: self.classes_of(self[piece.slices]), np.uint8),
-        )
+        is_picture = self.shape[0] == 1
+        return assemble(block, is_picture, lambda b: self.classes_of(self[b.slices]), np.uint8)

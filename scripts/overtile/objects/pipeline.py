@@ -1,8 +1,8 @@
-"""Objects that take several stages: each a picture of ids, made from the one before with a halo.
+"""Objects that take several stages: each an array of ids, made from the one before with a halo.
 
-Components or seeds, flood, holes, borders: in this order, as far as they are wanted. Every stage
-is kept in a work store, so that a killed job goes on in the midst of one. Ids are those of the
-first stage, numbered by first pixels, as far as the last one, which leaves out what is too small.
+Components or seeds, flood, holes, gaps: in this order, as far as they are wanted. Every stage is
+kept in a scratch store, so that a killed job goes on in the midst of one. Ids are those of the
+first stage, numbered by first pixels. The last step leaves out what is too small.
 """
 
 from functools import cached_property
@@ -12,7 +12,7 @@ import numpy as np
 
 from overtile.geometry.components import Census, id_dtype
 from overtile.geometry.spans import Block
-from overtile.objects.class_map import ClassPicture
+from overtile.objects.class_map import ClassMap
 from overtile.registry import Registry
 from overtile.settings.segmentation import Segmenting
 from overtile.stores.checked import Checked
@@ -21,114 +21,116 @@ from overtile.stores.scratch import Scratch
 from overtile.stores.subblocks import assemble, subblocks, whole
 
 
-class Seeds:
-    """Where the foreground of a picture is likely enough for objects to begin."""
+class SeedMap:
+    """Where the foreground of a class map is likely enough for objects to begin."""
 
-    def __init__(self, picture: ClassPicture, threshold: float):
-        self._picture, self._least = picture, picture.step(threshold)
+    def __init__(self, class_map: ClassMap, threshold: float):
+        self._class_map, self._least = class_map, class_map.step(threshold)
 
     def classes(self, block: Block) -> np.ndarray:
         """Class map of a block of any size, (z, y, x) uint8, 0 but for pixels of seeds."""
 
-        def read(piece: Block) -> np.ndarray:
-            probabilities = self._picture[piece.slices]
-            is_seed = self._picture.foreground_of(probabilities) >= self._least
-            return np.where(is_seed, self._picture.classes_of(probabilities), 0)
+        def read(subblock: Block) -> np.ndarray:
+            probabilities = self._class_map[subblock.slices]
+            is_seed = self._class_map.foreground_of(probabilities) >= self._least
+            return np.where(is_seed, self._class_map.classes_of(probabilities), 0)
 
-        return assemble(block, self._picture.shape[0] == 1, read, np.uint8)
+        return assemble(block, self._class_map.shape[0] == 1, read, np.uint8)
 
 
 STAGES = Registry(
     {
-        "flood": "overtile.objects.stages:Flooded",
-        "holes": "overtile.objects.stages:Filled",
-        "gaps": "overtile.objects.stages:Closed",
+        "flood": "overtile.objects.stages:FloodedSeeds",
+        "holes": "overtile.objects.stages:FilledHoles",
+        "gaps": "overtile.objects.stages:ClosedGaps",
     }
 )
-"""By name: what makes of the ids before, the picture and the settings the ids of any block."""
+"""By name: what makes of the ids before, the class map and settings the ids of any block."""
 
 
-class StagedObjects:
+class PostprocessedObjects:
     """Objects made in stages, as `stores.labels.Numbered`; computed when first asked for.
 
     folder, key: of the label store that they are for. least_px: smaller objects become background.
     Memory: at most some 60 bytes per component or seed, then 70 per hole, then 45 per object, one
-    after the other; pieces as large as the smallest shard; and one shard as it is written.
+    after the other; subblocks as large as the smallest shard; and one shard as it is written.
     """
 
     def __init__(
         self,
-        picture: ClassPicture,
-        how: Segmenting,
+        class_map: ClassMap,
+        settings: Segmenting,
         folder: Path,
         key: str,
         least_px: int,
     ):
-        self.shape = picture.shape
-        self._picture, self._how = picture, how
+        self.shape = class_map.shape
+        self._class_map, self._settings = class_map, settings
         self._folder, self._key, self._least_px = folder, key, least_px
 
     @cached_property
-    def _made(self) -> tuple[Checked, np.ndarray, np.ndarray, int]:
+    def _numbered(self) -> tuple[Checked, np.ndarray, np.ndarray, int]:
         """The last stage; final ids and classes of its ids; how many objects there are."""
-        work = Scratch(self._folder, self._key, self.shape)
-        first = self._found(work)
-        last = self._grown(work, first)
-        classes = self._classes_by_id(first, work.largest)
-        census = Census(self.shape, work.largest)
-        for piece in subblocks(whole(self.shape), self.shape[0] == 1):
-            census.add(piece, last[piece.slices])
+        scratch = Scratch(self._folder, self._key, self.shape)
+        first = self._first_stage(scratch)
+        last = self._last_stage(scratch, first)
+        classes = self._classes_by_id(first, scratch.largest)
+        census = Census(self.shape, scratch.largest)
+        for subblock in self._subblocks():
+            census.add(subblock, last[subblock.slices])
         numbers, count = census.numbering(self._least_px)
         classes[numbers == 0] = 0
         return last, numbers, classes, count
 
-    def _found(self, work: Scratch) -> Checked:
-        """The first stage: components of the class map, or seeds."""
-        picture, how = self._picture, self._how
-        if how.seed_threshold is None:
-            found, name = Components(picture.classes, self.shape), "components"
+    def _first_stage(self, scratch: Scratch) -> Checked:
+        """Components of the class map, or seeds."""
+        class_map, settings = self._class_map, self._settings
+        if settings.seed_threshold is None:
+            found, name = Components(class_map.classes, self.shape), "components"
         else:
-            seeds = Seeds(picture, how.seed_threshold)
-            found, name = Components(seeds.classes, self.shape, how.min_seed_px), "seeds"
-        return work.add(lambda: id_dtype(found.count), found.ids, label=name)
+            seeds = SeedMap(class_map, settings.seed_threshold)
+            found, name = Components(seeds.classes, self.shape, settings.min_seed_px), "seeds"
+        return scratch.add(lambda: id_dtype(found.count), found.ids, label=name)
 
-    def _grown(self, work: Scratch, array: Checked) -> Checked:
-        """The last stage."""
-        dtype = array.dtype
-        for name in self._how.stages:
-            stage = STAGES.load(name)(array, self._picture, self._how)
-            array = work.add(lambda: dtype, stage.ids, label=name)
-        return array
+    def _last_stage(self, scratch: Scratch, ids: Checked) -> Checked:
+        """Ids after all stages that are wanted."""
+        dtype = ids.dtype
+        for name in self._settings.stages:
+            stage = STAGES.load(name)(ids, self._class_map, self._settings)
+            ids = scratch.add(lambda: dtype, stage.ids, label=name)
+        return ids
 
     def _classes_by_id(self, first: Checked, count: int) -> np.ndarray:
         """The class of each id, (count + 1,) uint8: that of its pixels in the first stage."""
         classes = np.ones(count + 1, np.uint8)
         classes[0] = 0
-        if self._picture.class_count > 2:
-            for piece in subblocks(whole(self.shape), self.shape[0] == 1):
-                ids = first[piece.slices]
+        if self._class_map.class_count > 2:
+            for subblock in self._subblocks():
+                ids = first[subblock.slices]
                 is_object = ids > 0
-                found = self._picture.classes_of(self._picture[piece.slices])
+                found = self._class_map.classes_of(self._class_map[subblock.slices])
                 classes[ids[is_object]] = found[is_object]
         return classes
+
+    def _subblocks(self) -> list[Block]:
+        return subblocks(whole(self.shape), self.shape[0] == 1)
 
     @property
     def count(self) -> int:
         """How many objects there are."""
-        return self._made[3]
+        return self._numbered[3]
 
     def ids(self, block: Block) -> np.ndarray:
         """Ids of a block, (z, y, x), 0 = background."""
-        last, numbers, _, _ = self._made
-        return assemble(
-            *(block, self.shape[0] == 1),
-            *(lambda piece: numbers[last[piece.slices]], numbers.dtype),
-        )
+        last, numbers, _, _ = self._numbered
+        return self._looked_up(numbers, last, block)
 
     def classes(self, block: Block) -> np.ndarray:
         """Class map of a block, (z, y, x) uint8: of each object its class, else background."""
-        last, _, classes, _ = self._made
-        return assemble(
-            *(block, self.shape[0] == 1),
-            *(lambda piece: classes[last[piece.slices]], np.uint8),
-        )
+        last, _, classes, _ = self._numbered
+        return self._looked_up(classes, last, block)
+
+    def _looked_up(self, values: np.ndarray, ids: Checked, block: Block) -> np.ndarray:
+        """At each pixel of a block the value of its id."""
+        is_picture = self.shape[0] == 1
+        return assemble(block, is_picture, lambda b: values[ids[b.slices]], values.dtype)

@@ -5,11 +5,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from overtile.errors import InputError
 from overtile.planning.plan import Plan, Weights
 from overtile.planning.reading import read_plan
-from overtile.reporting.trained import TrainingCost, read_training, training_facts
+from overtile.reporting.training_cost import TrainingCost, read_training, training_facts
 from overtile.stores.digest import digest_file
 from overtile.stores.files import read_json
 from overtile.stores.yaml_files import read_yaml
@@ -95,7 +96,7 @@ def _read_fold(number: int, folder: Path, packaged: set[str]) -> Fold | None:
     return Fold(number, history, done.get("best_epoch"), read_training(folder))
 
 
-def _refuse_odd(done: object, path: Path) -> None:
+def _refuse_odd(done: Any, path: Path) -> None:
     try:
         best, epoch = done["best"], done["best_epoch"]
         is_whole = type(epoch) is int and best["epoch"] == epoch and "best_sha256" in done

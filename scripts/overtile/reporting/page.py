@@ -1,7 +1,6 @@
 """The report as one HTML page that needs nothing else: no script, no font, no file beside it."""
 
 import base64
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,18 +10,24 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from overtile.ingest.catalogue import SPLITS
-from overtile.metrics.metric import Metric, Score
-from overtile.metrics.registry import headlines, metrics_to_show, scores_to_show
-from overtile.metrics.statistics import Estimate
+from overtile.metrics.metric import Score
+from overtile.metrics.registry import headlines
 from overtile.reporting.inputs import Archive, Result, shown_labels
 from overtile.reporting.models import Model, sigma_text
 from overtile.reporting.pictures import BOTH, FRAME, REFERENCE, SEGMENTATION, Overlay, draw_overlay
 from overtile.reporting.plots import curve_plots, strip_plot
+from overtile.reporting.shown_scores import (
+    NOTHING,
+    interval_text,
+    mean_columns,
+    mean_text,
+    score_cell,
+    score_terms,
+    slide_columns,
+)
 from overtile.reporting.summary import (
     Row,
     extremes,
-    is_measured,
-    mean_columns,
     scored,
     shares_groups,
     split_name,
@@ -34,7 +39,12 @@ from overtile.reporting.weights import WeightFigure
 TEMPLATE = "report.html.jinja"
 MOST_ROWS = 500
 MOST_LEFT_OUT = 20
-NOTHING, NOT_MEASURED = "–", "not measured"
+OUTLINE_COLOURS = {
+    "reference": REFERENCE,
+    "segmentation": SEGMENTATION,
+    "both": BOTH,
+    "frame": FRAME,
+}
 
 
 @dataclass(frozen=True)
@@ -68,9 +78,7 @@ def render_page(
     figures: of weight maps, one or None for each of `models`, or none at all.
     Nothing in it depends on time or place: the same inputs give the same bytes.
     """
-    rows = summarise(archive)
     shown, total = slide_rows(archive)
-    colours = {"reference": REFERENCE, "segmentation": SEGMENTATION, "both": BOTH, "frame": FRAME}
     template = _environment().get_template(TEMPLATE)
     return template.render(
         title=title,
@@ -78,14 +86,6 @@ def render_page(
         found=found_in_total(archive),
         segmented=len({r.slide.name for r in archive.results if r.found is not None}),
         splits=_split_counts(archive),
-        rows=rows,
-        headline_rows=headline_rows(rows),
-        headlines=headlines(),
-        mean_columns=mean_columns(archive),
-        slide_columns=slide_columns(archive),
-        strips=[(s, Markup(strip_plot(archive, rows, s))) for s in headlines()] if rows else [],
-        terms=score_terms(archive),
-        is_any_unmeasured=any(e.unmeasured for row in rows for e in row.estimates.values()),
         curves=[
             (model, [(name, Markup(svg)) for name, svg in curve_plots(model, number)])
             for number, model in enumerate(models)
@@ -99,9 +99,25 @@ def render_page(
         models=models,
         versions=versions,
         groups_shared=shares_groups(archive),
-        colours=colours,
-        score_cell=partial(score_cell, archive.class_names),
+        colours=OUTLINE_COLOURS,
+        **_scores(archive),
     )
+
+
+def _scores(archive: Archive) -> dict[str, object]:
+    """What the page says of scores, by name in the template."""
+    rows = summarise(archive)
+    return {
+        "rows": rows,
+        "headline_rows": headline_rows(rows),
+        "headlines": headlines(),
+        "mean_columns": mean_columns(archive),
+        "slide_columns": slide_columns(archive),
+        "strips": [(s, Markup(strip_plot(archive, rows, s))) for s in headlines() if rows],
+        "terms": score_terms(archive),
+        "is_any_unmeasured": any(e.unmeasured for row in rows for e in row.estimates.values()),
+        "score_cell": partial(score_cell, archive.class_names),
+    }
 
 
 def _environment() -> Environment:
@@ -123,34 +139,9 @@ def _environment() -> Environment:
     return environment
 
 
-def score_text(value: float | None) -> str:
-    """A score with three digits, or a dash."""
-    return NOTHING if value is None else f"{value:.3f}"
-
-
-def mean_text(estimate: Estimate) -> str:
-    """The mean of a score, or that no slide was measured."""
-    is_unknown = estimate.unmeasured and not estimate.n + estimate.missing
-    return NOT_MEASURED if is_unknown else score_text(estimate.mean)
-
-
-def score_cell(class_names: Sequence[str], result: Result, score: Score, column: str) -> str:
-    """The score of a slide in a column of scores.tsv."""
-    if result.scores and not is_measured(score, result, class_names):
-        return NOT_MEASURED
-    return score_text(result.scores.get(column))
-
-
 def count_text(value: int | None) -> str:
     """A number with thin spaces between thousands, or a dash."""
     return NOTHING if value is None else f"{value:,}".replace(",", "\u202f")
-
-
-def interval_text(estimate: Estimate) -> str:
-    """The 95 % interval of a mean, or why there is none."""
-    if estimate.low is None or estimate.high is None:
-        return f"n = {estimate.n}: too few slides for an interval"
-    return f"{estimate.low:.3f}\u2013{estimate.high:.3f}"
 
 
 def png_uri(picture: bytes) -> str:
@@ -173,58 +164,6 @@ def headline_rows(rows: Sequence[Row]) -> list[Row]:
     for row in rows:
         first.setdefault(row.model, row)
     return list(first.values())
-
-
-@dataclass(frozen=True)
-class SlideColumn:
-    """A column of the table of slides. has_bar: whether a bar shows the value within its range."""
-
-    score: Score
-    column: str
-    title: str
-    has_bar: bool
-
-    def part(self, result: Result) -> float | None:
-        """How far a value lies within its range, 0 to 1; None for no bar."""
-        value = result.scores.get(self.column)
-        if value is None or not self.has_bar:
-            return None
-        return (value - self.score.lowest) / (self.score.highest - self.score.lowest)
-
-
-def slide_columns(archive: Archive) -> list[SlideColumn]:
-    """Scores in the table of slides; the first one has a bar, if its range ends."""
-    columns = [
-        (score, column, title)
-        for score in scores_to_show()
-        if score.in_slides
-        for column, title in score.columns(archive.class_names).items()
-    ]
-    return [
-        SlideColumn(score, column, title, not place and math.isfinite(score.highest))
-        for place, (score, column, title) in enumerate(columns)
-    ]
-
-
-def score_terms(archive: Archive) -> list[tuple[str, str]]:
-    """What each metric says: the titles of its scores, and its explanation."""
-    return [
-        (
-            ", ".join(s.title for s in metric.scores if s.title and not s.is_per_class),
-            _explained(metric, archive),
-        )
-        for metric in metrics_to_show()
-    ]
-
-
-def _explained(metric: Metric, archive: Archive) -> str:
-    """The explanation, with the values that settings have in score files."""
-    texts = {}
-    for name in metric.settings:
-        values = archive.settings.get(name, ())
-        several = ", as set for its score file" if len(values) > 1 else ""
-        texts[name] = (" or ".join(map(str, values)) or NOTHING) + several
-    return metric.explanation.format(**texts)
 
 
 def _split_counts(archive: Archive) -> list[tuple[str, int]]:

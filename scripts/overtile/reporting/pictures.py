@@ -12,7 +12,7 @@ from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
 from overtile.errors import InputError
-from overtile.reporting.closeup import box_at_level, box_size, find_window, widen
+from overtile.reporting.closeup import box_at_level, box_size, find_closeup, widen
 from overtile.reporting.planes import (
     EDGE_PX,
     Box,
@@ -33,21 +33,21 @@ BRIGHTEST = 215  # of 255, so that white outlines stand out
 
 @dataclass(frozen=True)
 class Overlay:
-    """Two PNG pictures: the slide, and a magnified window.
+    """Two PNG pictures: the slide, and a close-up.
 
     aspects: width / height of both. note: which plane or channel they show.
     """
 
     overview: bytes
-    window: bytes
+    closeup: bytes
     aspects: tuple[float, float]
     note: str
 
 
 def draw_overlay(image: Store, segmentation: Store | None, reference: Store | None) -> Overlay:
-    """Draw a slide with its outlines, and the window in which they disagree most.
+    """Draw a slide with its outlines, and the close-up in which they disagree most.
 
-    Without a reference: the window with most outlines. Raises InputError if the labels' shapes
+    Without a reference: the close-up with most outlines. Raises InputError if the labels' shapes
     are not the picture's.
     """
     labels = reference, segmentation
@@ -60,13 +60,13 @@ def draw_overlay(image: Store, segmentation: Store | None, reference: Store | No
     level = overview_level(image)
     plane = read_plane(image, level)
     limits = contrast_limits(plane)
-    fine, box = find_window(image, labels, level)
+    fine, box = find_closeup(image, reference, segmentation, level)
     frame = box_at_level(image, fine, box, level)
-    window = read_plane(image, fine, box)
+    closeup = read_plane(image, fine, box)
     return Overlay(
         _draw(plane, limits, [read_labels(store, level) for store in labels], NEAR_PX, frame),
-        _draw(window, limits, [read_labels(store, fine, box) for store in labels], 0),
-        tuple(p.shape[1] / p.shape[0] for p in (plane, window)),
+        _draw(closeup, limits, [read_labels(store, fine, box) for store in labels], 0),
+        (plane.shape[1] / plane.shape[0], closeup.shape[1] / closeup.shape[0]),
         _note(image),
     )
 
@@ -93,20 +93,24 @@ def _draw(
     pixels, palette = indexed_colours(plane, limits)
     pixels, first = magnify(pixels, factor), len(palette)
     lines = [None if one is None else outlines(magnify(one, factor)) for one in labels]
-    colours = [(line, first + n) for n, line in enumerate(lines) if line is not None]
-    if len(colours) == 2:
-        one, two = lines
-        near = one & widen(two, near_px)
-        alone = two & ~widen(one, near_px)
-        colours = [(one & ~near, first), (alone, first + 1), (near, first + 2)]
-    for line, colour in colours:
-        pixels[line] = colour
+    for line, colour in _coloured(lines, near_px):
+        pixels[line] = first + colour
     if frame is not None:
         y, x = (slice(side.start * factor, side.stop * factor) for side in frame)
         border = np.ones(box_size((y, x)), dtype=bool)
         border[4:-4, 4:-4] = False
         pixels[y, x][border] = first + 3
     return png([*palette, REFERENCE, SEGMENTATION, BOTH, FRAME], pixels)
+
+
+def _coloured(lines: Sequence[np.ndarray | None], near_px: int) -> list[tuple[np.ndarray, int]]:
+    """Masks (y, x) and their colours: 0 reference, 1 segmentation, 2 both."""
+    reference, segmentation = lines
+    if reference is None or segmentation is None:
+        return [(line, colour) for colour, line in enumerate(lines) if line is not None]
+    near = reference & widen(segmentation, near_px)
+    in_segmentation_only = segmentation & ~widen(reference, near_px)
+    return [(reference & ~near, 0), (in_segmentation_only, 1), (near, 2)]
 
 
 def magnify(plane: np.ndarray, factor: int) -> np.ndarray:

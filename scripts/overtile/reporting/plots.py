@@ -3,12 +3,14 @@
 import io
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import AutoLocator
+from matplotlib.typing import RcKeyType
 
 from overtile.metrics.metric import Score
 from overtile.metrics.statistics import Estimate
@@ -22,7 +24,7 @@ INK, FAINT = "#33404d", "#d9dfe5"
 WIDTH_IN = 4.2
 MOST_DOTS_AS_VECTORS = 400
 IDS = re.compile(r'( id="|url\(#|href="#)')
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.size": 10.5,
@@ -44,7 +46,7 @@ STYLE = {
 
 def draw_svg(name: str, height_in: float, draw: Callable[[Axes], None]) -> str:
     """One plot as an `<svg>` element. name: makes its ids unique within the page."""
-    with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
+    with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
         figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
         axes = figure.add_subplot()
         axes.set_axisbelow(True)
@@ -93,8 +95,15 @@ def _draw_mean(axes: Axes, estimate: Estimate, place: float) -> None:
     if estimate.low is not None and estimate.high is not None:
         axes.plot([estimate.low, estimate.high], [place, place], color=INK, linewidth=2.2)
     if estimate.mean is not None:
-        ring = {"color": "white", "markeredgecolor": INK, "markeredgewidth": 1.6, "markersize": 6.5}
-        axes.plot([estimate.mean], [place], "o", **ring)
+        axes.plot(
+            [estimate.mean],
+            [place],
+            "o",
+            color="white",
+            markeredgecolor=INK,
+            markeredgewidth=1.6,
+            markersize=6.5,
+        )
 
 
 def _limit_to_best(axes: Axes, score: Score) -> None:

@@ -34,16 +34,6 @@ def splits_of(archive: Archive) -> list[str]:
     return [split for split in SPLITS if split in present]
 
 
-def mean_columns(archive: Archive) -> dict[str, str]:
-    """The title of each column of the table of means, by its column of scores.tsv."""
-    return {
-        column: title
-        for score in scores_to_show()
-        if score.in_means
-        for column, title in score.columns(archive.class_names).items()
-    }
-
-
 def summarise(archive: Archive) -> list[Row]:
     """One row per split and model that has scores."""
     return [

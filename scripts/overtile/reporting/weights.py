@@ -28,8 +28,16 @@ PANEL_PX = 768  # about, of the longer edge
 STRIPE_PX = 12  # of a panel
 SHADES = 192
 RGB = tuple[int, int, int]
+
+
+def rgb(code: str) -> RGB:
+    """A colour from its hexadecimal code, #rrggbb."""
+    red, green, blue = bytes.fromhex(code.removeprefix("#"))
+    return red, green, blue
+
+
 GROUND, STRIPES = (22, 27, 33), ((64, 71, 78), (128, 136, 144))
-CELLS = tuple(tuple(bytes.fromhex(code[1:])) for code in (*COLOURS, "#F0E442", "#FFFFFF"))
+CELLS = [rgb(colour) for colour in (*COLOURS, "#F0E442", "#FFFFFF")]
 
 
 @dataclass(frozen=True)
@@ -160,12 +168,19 @@ def choose_patch(weights: Store, classes: Store) -> Patch:
     sums = border_sums(weights, classes)
     has_border = bool(sums.any())
     z = int(sums.sum(axis=(1, 2)).argmax()) if has_border else weights.shape[0] // 2
-    corner = [side.start * SQUARE_PX for side in densest_box(sums[z], PATCH_PX // SQUARE_PX)]
-    starts = [max(0, min(c, n - PATCH_PX)) for c, n in zip(corner, weights.shape[1:], strict=True)]
-    box = tuple(
-        slice(s, min(n, s + PATCH_PX)) for s, n in zip(starts, weights.shape[1:], strict=True)
+    y, x = (
+        _patch_side(side.start * SQUARE_PX, length)
+        for side, length in zip(
+            densest_box(sums[z], PATCH_PX // SQUARE_PX), weights.shape[1:], strict=True
+        )
     )
-    return Patch(z, box, has_border)
+    return Patch(z, (y, x), has_border)
+
+
+def _patch_side(wanted_start: int, length: int) -> slice:
+    """256 px of an axis from a start on, or before it where the axis ends."""
+    start = max(0, min(wanted_start, length - PATCH_PX))
+    return slice(start, min(length, start + PATCH_PX))
 
 
 def border_sums(weights: Store, classes: Store) -> np.ndarray:
@@ -203,8 +218,8 @@ def draw_labels(ids: np.ndarray, ignored: np.ndarray, factor: int) -> bytes:
     colours = colour_cells(neighbours(numbers))
     of_number = np.array([0, *(colours[n] % len(CELLS) + 3 for n in range(1, len(cells) + 1))])
     pixels = magnify(of_number[numbers].astype(np.uint8), factor)
-    y, x = np.indices(pixels.shape, sparse=True)
-    pixels = np.where(magnify(ignored, factor), 1 + (y + x) // STRIPE_PX % 2, pixels)
+    diagonals = np.add.outer(*map(np.arange, pixels.shape))
+    pixels = np.where(magnify(ignored, factor), 1 + diagonals // STRIPE_PX % 2, pixels)
     return png([GROUND, *STRIPES, *CELLS], pixels.astype(np.uint8))
 
 
@@ -213,7 +228,8 @@ def neighbours(numbers: np.ndarray) -> dict[int, set[int]]:
 
     numbers: (y, x), cells from 1 on, 0 = background.
     """
-    near = {number: set() for number in np.unique(numbers[numbers > 0]).tolist()}
+    cells = np.unique(numbers[numbers > 0]).tolist()
+    near: dict[int, set[int]] = {number: set() for number in cells}
     if not near:
         return near
     nearest = ndimage.distance_transform_edt(
@@ -239,10 +255,10 @@ def colour_cells(near: dict[int, set[int]]) -> dict[int, int]:
 def weight_colours() -> list[RGB]:
     """Colours of weights from 0 to the largest: equal steps look equally far apart."""
     shades = mpl.colormaps["magma"](np.linspace(0, 1, SHADES))[:, :3]
-    return [tuple(shade) for shade in np.rint(shades * 255).astype(int).tolist()]
+    return [(r, g, b) for r, g, b in np.rint(shades * 255).astype(int).tolist()]
 
 
 def ticks(top: float) -> tuple[tuple[float, str], ...]:
     """(percent of top, text) of round weights from 0 to top."""
     values = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(0, top)
-    return tuple((100 * v / top, f"{v:g}") for v in values.tolist() if 0 <= v <= top)
+    return tuple((100 * v / top, f"{v:g}") for v in map(float, values) if 0 <= v <= top)

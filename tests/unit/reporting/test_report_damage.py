@@ -8,7 +8,7 @@ import pytest
 from overtile.errors import InputError
 from overtile.reporting.models import read_model
 from tests.damage import damaged
-from tests.unit.reporting.test_trained import RUN, model, package  # noqa: F401  (model is a fixture)
+from tests.unit.reporting.test_training_cost import RUN, model, package  # noqa: F401  (model is a fixture)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from overtile.reporting import (
     plots,
     summary,
     table,
-    trained,
+    training_cost,
 )
 from overtile.reporting import (
     left_out as left_out_module,
@@ -232,7 +232,7 @@ def test_an_epoch_in_which_a_class_was_not_measured_is_a_gap(tmp_path):
     assert plots.single_epochs(history["validation_dice"]) == [1, 3]
     assert plots.single_epochs([1.0, 2.0, np.nan, 1.0]) == [3]
     for best in (1, 2, None):
-        fold = models.Fold(0, history, best, trained.TrainingCost())
+        fold = models.Fold(0, history, best, training_cost.TrainingCost())
         drawn = plots.curve_plots(models.Model("m", (), (fold,), {}), 0)
         assert [title for title, _ in drawn] == ["Loss", "Validation Dice"]
         assert "nan" not in drawn[1][1].lower()
@@ -281,7 +281,7 @@ def test_only_folds_of_the_plan_are_shown(tmp_path):
     ("seconds", "text"), [(45.2, "45 s"), (720, "12 min"), (11100, "3 h 05 min")]
 )
 def test_times_are_for_people(seconds, text):
-    assert trained.duration(seconds) == text
+    assert training_cost.duration(seconds) == text
 
 
 NASTY = [
@@ -301,7 +301,7 @@ def test_names_from_outside_are_text_wherever_they_stand_on_the_page(tmp_path, n
     left_out = (left_out_module.LeftOut(nasty, nasty, nasty),)
     archive = Archive(tuple(slides), (nasty, "b"), results, (nasty,), left_out=left_out)
     curve = {"epoch": [1.0], "loss": [0.5], f"validation_dice_{nasty}": [0.5]}
-    fold = models.Fold(0, curve, 1, trained.TrainingCost())
+    fold = models.Fold(0, curve, 1, training_cost.TrainingCost())
     model = models.Model(nasty, ((nasty, nasty),), (fold,), {})
     html = page.render_page(archive, [model], {nasty: nasty}, nasty, nasty)
     parsed = parse(html)

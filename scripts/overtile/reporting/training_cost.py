@@ -36,44 +36,35 @@ def read_training(folder: Path) -> TrainingCost:
     Times and machines are no results: nothing is refused for them.
     """
     log = read_run_log(folder)
-    if not isinstance(log, dict):
-        return TrainingCost()
     done = folder / "fold.json"
     content = digest_file(done) if done.is_file() else None
-    entries = log.get("runs")
     runs = [
         _run(entry)
-        for entry in (entries if isinstance(entries, list) else [])
-        if isinstance(entry, dict) and content and entry.get("content") == content
+        for entry in log.get("runs", [])
+        if content and entry.get("content") == content
         if entry.get("trained") is not False  # that one only found it done
     ]
-    seconds = log.get("seconds")
-    is_known = isinstance(seconds, int | float) and 0 <= seconds < float("inf")
     return TrainingCost(
-        tuple(run for run in runs if run is not None),
-        float(seconds) if is_known else None,
-        _place(log),
+        tuple(run for run in runs if run is not None), log.get("seconds"), _place(log)
     )
 
 
 def _run(entry: dict) -> TrainingRun | None:
-    versions = entry.get("versions")
-    torch = versions.get("torch") if isinstance(versions, dict) else None
-    code, started = entry.get("code"), entry.get("started")
-    if not all(isinstance(text, str) and text for text in (code, started, torch)):
+    code, torch = entry.get("code"), entry.get("versions", {}).get("torch")
+    if not code or not torch:
         return None
     try:
-        return TrainingRun(datetime.fromisoformat(started).date().isoformat(), code, torch)
+        date = datetime.fromisoformat(entry.get("started", "")).date()
     except ValueError:
         return None
+    return TrainingRun(date.isoformat(), code, torch)
 
 
 def _place(log: dict) -> str | None:
     names = ("device", "precision", "threads", "torch")
-    parts = [log.get(name) for name in names]
-    if not all(isinstance(part, str | int) for part in parts):
+    if not log.keys() >= set(names):
         return None
-    device, precision, threads, torch = parts
+    device, precision, threads, torch = (log[name] for name in names)
     return f"{device}, {precision}, {threads} threads, torch {torch}"
 
 
@@ -101,7 +92,8 @@ def _cost_facts(costs: Sequence[TrainingCost]) -> Facts:
     if not known:
         return [("Training time", NOT_RECORDED)]
     folds = f" for {len(known)} folds" if len(known) > 1 else ""
-    facts = [("Training time", duration(sum(cost.seconds for cost in known)) + folds)]
+    seconds = sum(cost.seconds for cost in known if cost.seconds is not None)
+    facts = [("Training time", duration(seconds) + folds)]
     places = dict.fromkeys(cost.place for cost in known if cost.place)
     return [*facts, ("Trained on", "; ".join(places) or NOT_RECORDED)]
 
