@@ -52,6 +52,9 @@ stopped = _in("training/checkpoint.py", "finished")
 network = _in("networks/unet/layers.py", "unet")
 blocks = _in("networks/blocks.py", "unet")
 unet = _in("networks/unet/family.py", "unet")
+families = _in("networks/family.py", "unet", "family")
+channels = _in("networks/channels.py", "family")
+counted = _in("networks/measured.py", "measured")
 unet_sizes = _in("networks/unet/sizes.py", "unet")
 limits = _in("networks/limits.py", "network_files")
 network_files = _in("networks/weights.py", "network_files")
@@ -274,6 +277,12 @@ MUTATIONS = (
         "is_exact=True",
     ),
     unet("batch normalisation counts as not exact", 'norm != "instance"', 'norm == "none"'),
+    families("context at one side only", "tuple(n + 2 * m for", "tuple(n + m for"),
+    families("outputs of one stride", "least + max(0, -(-(n - least) // step)) * step", "least"),
+    channels("distances below 0", ".clamp(min=0)", ""),
+    channels("distances among the classes", 'channel.kind == "probability"', "True"),
+    counted("maps live for ever", "self._alive -= nbytes", "pass"),
+    counted("views are maps of their own", "if storage._cdata in self._known:", "if False:"),
     unet_sizes(
         "maps without their skip connection",
         "sizes.append(2 * a.widths[level]",

@@ -234,7 +234,11 @@ def test_two_slides_of_one_name_are_refused(step, archive, twins, tmp_path):
     [
         ("{width: 2000}", "width is 2000; allowed: 1 to 1024"),
         ("{depth: 100}", "depth is 100; allowed: 1 to 7"),
-        ("{width: 1024, depth: 6}", "parameters (width 1024, 6 levels); allowed: "),
+        (
+            "{width: 1024, depth: 6}",
+            "parameters as a U-Net (valid convolutions, 6 levels, width 1024, normalisation none); "
+            "allowed: ",
+        ),
         ("{augmentation: {noise: -1}}", "settings.yaml, augmentation: noise is -1; allowed: 0 and"),
         ("{augmentation: {noises: 1}}", "unknown key 'noises'; did you mean 'noise'?"),
         ("{seed: &s 1, folds: *s}", "has an anchor or alias"),

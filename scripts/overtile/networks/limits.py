@@ -39,8 +39,8 @@ def refuse_too_large(
     parameters = family.parameters(decided)
     if parameters > MOST_PARAMETERS:
         raise InputError(
-            f"{where}: the network has {parameters:,} parameters ({family.describe(decided)}); "
-            f"allowed: {MOST_PARAMETERS:,}; lower width or depth"
+            f"{where}: the network has {parameters:,} parameters as a "
+            f"{family.describe(decided)}; allowed: {MOST_PARAMETERS:,}; lower width or depth"
         )
     largest = batch_tiles * family.largest_map(decided, output_px)
     if largest > LARGEST_MAP:

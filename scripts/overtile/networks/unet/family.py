@@ -136,7 +136,7 @@ class UNetFamily(Family[UNetSettings, Architecture]):
             norm=wanted.norm,
         )
         edges = " : ".join(f"{edge:g}" for edge in facts.spacing[-facts.ndim :])
-        reason = f"pixels are {edges} ((z) y x); an axis twice as coarse as the finest waits"
+        reason = f"pixel edges are {edges}; an axis twice as coarse as the finest comes later"
         return Decided(architecture, {"pools": reason, "kernels": reason})
 
     def geometry(self, decided: Architecture) -> Geometry:
