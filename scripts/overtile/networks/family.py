@@ -28,7 +28,7 @@ class Facts:
     background. spacing: median pixel edges (z, y, x), relative to the finest of y and x.
     """
 
-    ndim: int
+    ndim: Axes
     in_channels: int
     classes: int
     spacing: tuple[float, ...]
