@@ -175,8 +175,14 @@ def family_of(model):
     if model in TRAINED:
         return MODELS[model]["family"]
     plan = Path(MODELS[model]["package"], "plan.yaml")
-    named = plan.is_file() and re.search(r"^family: (\S+)$", plan.read_text("utf-8"), re.M)
-    return named[1] if named else SCHEMA["$defs"]["model"]["properties"]["family"]["default"]
+    named = plan.is_file() and re.search(
+        r"^family: (\S+)$", plan.read_text("utf-8"), re.M
+    )
+    return (
+        named[1]
+        if named
+        else SCHEMA["$defs"]["model"]["properties"]["family"]["default"]
+    )
 
 
 def training_settings(model):
