@@ -380,7 +380,7 @@ def test_a_gpu_without_memory_for_the_smallest_tile_is_told_of_in_one_line(
     assert line.startswith(
         f"predict.py: {planned / 'a.ome.zarr'}: a tile of (4, 4) px does not fit"
     )
-    assert line.endswith("free memory, or use --device cpu")
+    assert line.endswith("end other programs, or use --device cpu")
 
 
 def test_flags_for_slurm_may_be_given_one_by_one_and_a_fill_value_may_be_negative():

@@ -137,8 +137,8 @@ def _refuse_other_run(path: Path, header: dict) -> None:
     lines = _lines(path, 1)
     if not lines or _parse(lines[0]) != header:
         raise InputError(
-            f"{path.parent}: another run, with other settings, writes here now; give each run its "
-            "own folder"
+            f"{path.parent}: a run with other settings is writing here now; use another folder for "
+            "each run"
         )
 
 
