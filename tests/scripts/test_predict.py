@@ -218,7 +218,7 @@ def test_background_costs_nothing_and_foreground_is_what_it_was(
     assert left_out[:, :, : 100 - reach_px].all() and left_out[:, :, 360 + reach_px :].all()
     changed = (found != expected).any(axis=0)
     assert not (changed & ~left_out).any()
-    assert not changed[inside].mean() > 0.1  # what is as bright as the glass, amid the piece
+    assert not changed[inside].mean() > 0.1  # what is as bright as the glass, inside the piece
     if "fill" in flags:
         assert not changed[inside].any()
     assert full.attributes["tiles"] == full.attributes["tiles_computed"] == 20

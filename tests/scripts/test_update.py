@@ -279,7 +279,7 @@ def test_a_failing_workflow_ends_with_code_1_and_does_not_count_as_killed(archiv
 def test_a_run_that_cannot_be_unlocked_is_still_to_be_unlocked_next_time(archive):
     kill(start(command(archive), archive))
     text = (archive / "Snakefile").read_text()
-    (archive / "Snakefile").write_text('raise ValueError("not yet mended")\n' + text)
+    (archive / "Snakefile").write_text('raise ValueError("not yet corrected")\n' + text)
     assert update(archive).returncode == 1
     assert json.loads((archive / LOCK).read_text())["process"] > 0
     (archive / "Snakefile").write_text(text)

@@ -67,7 +67,7 @@ def blend_box(
 
 
 def blending_tile_px(plan: Plan, block_px: int | None = None) -> tuple[int, ...]:
-    """Output edges of a blended model's tiles: those it learnt on, or block_px along each axis.
+    """Output edges of a blended model's tiles: those of training, or block_px along each axis.
 
     They never follow from memory, as they decide the result.
     """

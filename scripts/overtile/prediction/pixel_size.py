@@ -1,4 +1,4 @@
-"""Whether a slide is like those that a model learnt from, and what to do where it is not."""
+"""Whether a slide is like those that a model was trained on, and what to do where it is not."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -68,7 +68,7 @@ class Journal:
         return partial(_refuse_other_run, self._path, self._header)
 
     def void(self) -> None:
-        """Make the file on disk vouch for no block, whatever the key; arrays stay the store's."""
+        """Mark no block as finished in the file, for any key; arrays stay the store's."""
         void_journal(self._path.parent, self._header["holds"], self.arrays)
 
     def start(self) -> None:
@@ -112,7 +112,7 @@ class Journal:
 
 
 def void_journal(store: Path, holds: str, arrays: set[str]) -> None:
-    """Write a journal that vouches for no block, but says which arrays are the store's own."""
+    """Write a journal without finished blocks, which names the arrays of the store."""
     entries: list[dict] = [
         {"key": None, "holds": holds},
         *({"array": name} for name in sorted(arrays)),

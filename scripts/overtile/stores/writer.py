@@ -98,7 +98,7 @@ class StoreWriter:
         self._checked: dict[str, Checked] = {}
         self._is_sure: set[str] = set()
         if self._journal.is_fresh:
-            # A kill amid the removal must not leave a journal that vouches for removed shards.
+            # A kill during the removal must not leave a journal that lists removed shards.
             self._journal.void()
             for level in self._folders():
                 shutil.rmtree(level)

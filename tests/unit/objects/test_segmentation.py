@@ -441,7 +441,7 @@ def test_stored_classes_are_taken_as_they_are_and_know_no_thresholds(tmp_path):
 def test_what_does_not_fit_is_refused_in_one_line_before_anything_is_written(tmp_path):
     store = stored(wide_picture(), tmp_path / "p")
     refusals = [
-        ({"threshold": 0.5, "seed_threshold": 0.5}, "--seed-threshold: is 0.5, --threshold 0.5"),
+        ({"threshold": 0.5, "seed_threshold": 0.5}, "--seed-threshold: is 0.5, but --thresh"),
         ({"min_object_um": 3.0}, f"{tmp_path / 'p'}: has no pixel size"),
     ]
     for values, message in refusals:
