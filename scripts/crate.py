@@ -48,7 +48,9 @@ def run(args):
     slides = read_sheet(args.sheet)
     home, workflow = args.results.resolve(), args.config.resolve().parent
     if not workflow.is_relative_to(home):
-        raise InputError(f"{args.config}: --config is not inside --results {args.results}; copy it")
+        raise InputError(
+            f"{args.config}: --config is not in --results {args.results}; copy it there"
+        )
     rules = sorted((args.snakefile.parent / "workflow" / "rules").glob("*.smk"))
     version = digest_of_digests(map(digest_file, [args.snakefile, *rules]))[:16]
     for source in (args.snakefile, args.sheet):

@@ -41,7 +41,7 @@ def run(args):
     files = {name: getattr(args, name) for name in FORMATS if getattr(args, name)}
     if not files:
         flags = ", ".join(f"--{name}" for name in FORMATS)
-        raise InputError(f"{flags}: all missing; give a file to write")
+        raise InputError(f"{flags}: all are missing; give at least one")
     with open_labels(args.segmentation, args.kind) as labels:
         for store in (labels, labels.label_classes()):
             store.level(0)  # a lost shard is told before anything is written

@@ -12,7 +12,7 @@ def build_parser():
     parser = cli.new_parser("ingest.py", __doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--image", type=cli.path, help="raw picture: TIFF, PNG or NIfTI")
-    source.add_argument("--labels", type=cli.path, help="raw labels of a picture, likewise")
+    source.add_argument("--labels", type=cli.path, help="raw labels: TIFF, PNG or NIfTI")
     parser.add_argument(
         "--store",
         type=outputs.STORE,

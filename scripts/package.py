@@ -36,7 +36,9 @@ def run(args):
 
     if args.folds:
         if args.classes:
-            raise InputError("--classes: are those of the plan with --folds; give it with --adopt")
+            raise InputError(
+                "--classes: not allowed with --folds, which uses those of the plan; leave it out"
+            )
         plan = read_plan(args.plan)
         from overtile.training.finished import complete, refuse_other_plan  # late: torch
 

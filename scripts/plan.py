@@ -25,14 +25,15 @@ def build_parser():
         "--labels",
         type=cli.path,
         nargs="+",
-        help="label stores to learn, of all images, then of all validation slides; without it "
-        "labels/reference inside each",
+        help="label stores to train on: of all images, then of all validation slides; without it, "
+        "labels/reference in each",
     )
     parser.add_argument(
         "--groups",
         nargs="+",
         metavar="GROUP",
-        help="group (patient, animal, plate) of each training slide; without it each is its own",
+        help="group (patient, animal, plate) of each training slide; without it, each slide is "
+        "its own group",
     )
     parser.add_argument(
         "--settings", type=cli.path, required=True, help="settings of one model, YAML"

@@ -29,8 +29,7 @@ def build_parser():
         "--workers",
         type=cli.at_least_one,
         default=1,
-        help="processes that share one large slide; on one machine they take so many times "
-        "--memory-gb",
+        help="processes that share one large slide; on one machine, each takes --memory-gb",
     )
     parser.add_argument(
         "--cluster",
@@ -44,7 +43,7 @@ def build_parser():
         action="extend",
         default=[],
         metavar="FLAG",
-        help="flags of sbatch for such jobs, as in --slurm-flags=--partition=gpu",
+        help="flags of sbatch for these jobs, for example --slurm-flags=--partition=gpu",
     )
     cli.add_device(parser)
     return parser

@@ -45,7 +45,7 @@ def run(args):
     with hold_folder(folder / LOCK) as held:
         for process in processes_in(folder, "snakemake"):
             raise StillRunning(
-                f"{folder}: a run that was started by hand is still going on, process {process}; "
+                f"{folder}: a run that was started by hand is still active, process {process}; "
                 "wait until it ends"
             )
         # Not before it is known that nobody relies on Snakemake's own lock.
@@ -53,8 +53,8 @@ def run(args):
         for process in hidden:
             raise InputError(
                 f"{folder}: the last run was killed, and process {process} is a snakemake that may "
-                "work here: this user cannot see its folder; wait until it ends; or check that it "
-                f"works elsewhere, call snakemake --unlock and delete {folder / LOCK}"
+                "work here: this user cannot see its folder; wait until it ends. If it works in "
+                f"another folder, call snakemake --unlock here and delete {folder / LOCK}"
             )
         unlocked = held.run([*snakemake, "--unlock"]) if held.was_killed else 0
         code = unlocked or held.run([*snakemake, "--rerun-incomplete"])

@@ -68,7 +68,7 @@ def run(args):
         if len(given) != len(names):
             raise InputError(
                 f"class weights: {len(given)} values, but {args.labels} has "
-                f"{len(names)} classes ({', '.join(names)}); give one each"
+                f"{len(names)} classes ({', '.join(names)}); give one per class"
             )
         key = digest_of(
             labels.digest, attributes["digest"], asdict(weighting), code_digest(__file__)

@@ -34,7 +34,8 @@ CHOICES = {
     "evaluate": [()],
     "export": [("geojson",), ("tiff",)],
 }
-"""Steps whose results archives keep, and what each may choose by name. Reports are made anew."""
+"""Steps whose results archives keep, and what each may choose by name. No reports: they are always
+made again."""
 
 
 def read_table() -> list[tuple[str, str, str, str]]:

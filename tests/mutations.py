@@ -132,7 +132,7 @@ MUTATIONS = (
     ),
     samples("every step the same tile", "[*self._seed, step, item]", "[*self._seed, item]"),
     samples("every tile of a batch the same", "[*self._seed, step, item]", "[*self._seed, step]"),
-    samples("a resumed sampler begins anew", "range(first_step, last", "range(0, last"),
+    samples("a resumed sampler starts at step 0", "range(first_step, last", "range(0, last"),
     samples(
         "validation tiles begin a pixel late",
         "np.arange(n) - (n - m) // 2 + c",

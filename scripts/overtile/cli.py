@@ -65,7 +65,7 @@ def _refuse_damaged_lists(parser: argparse.ArgumentParser, given: Sequence[str])
             except UnicodeDecodeError:
                 is_text = False
             if not is_text:
-                parser.error(f"{word[1:]}: is damaged, as it is no text; make it again")
+                parser.error(f"{word[1:]}: is not text, or is damaged; make it again")
 
 
 def _folder(path: Path) -> Path:
@@ -122,7 +122,7 @@ def add_record(parser: argparse.ArgumentParser) -> None:
         "--record",
         type=outputs.file(".json"),
         metavar="RUN.json",
-        help="file that is to say how this run went",
+        help="file to write a record of this run to",
     )
 
 

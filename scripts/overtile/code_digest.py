@@ -53,7 +53,7 @@ SPOKEN = frozenset({"print", "say", "say_device", "warn"})
 """Functions that tell people something: called as a statement of its own, they do not count."""
 
 LOGS = frozenset({"logging", "logger", "log", "warnings"})
-"""Names whose methods tell people something, likewise."""
+"""Names whose methods tell people something: their calls do not count either."""
 
 
 def code_digest(script: str | Path, chosen: Iterable[str] = ()) -> str:

@@ -58,10 +58,11 @@ def _shown(script: Path) -> str:
 
 
 def log_end(folder: Path, run: dict) -> None:
-    """Bind a run that went well, and those whose work it took up, to what now lies in a folder.
+    """Note the digest of a folder's content in the record of a run that went well.
 
-    Runs before it have the same key, or else it had begun anew and forgotten them. Those that were
-    killed have no end; those that had ended are the ones that computed, if this one found all done.
+    The records of earlier runs get it too: they have the same key, as a run with another key starts
+    from the beginning and deletes them. Killed runs have no end. If this run found everything done,
+    those that ended have computed it.
     """
     content = content_digest(folder)
     if content is None:

@@ -74,7 +74,7 @@ def describe(error: OSError) -> str:
             "programs, then run again: finished parts are kept"
         )
     advice = next((text for numbers, text in ADVICE if error.errno in numbers), None)
-    return f"{where}{said}; {advice or 'correct that, then run again'}"
+    return f"{where}{said}; {advice or 'correct this, then run again'}"
 
 
 def number_in_text(error: Exception) -> int | None:

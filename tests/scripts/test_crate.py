@@ -289,7 +289,7 @@ def test_a_configuration_outside_the_results_is_refused_before_anything_is_copie
     result = step("crate", *flags(results), "--config", tmp_path / "config.yaml")
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
-    assert f"{tmp_path / 'config.yaml'}: --config is not inside --results {results}" in line
+    assert f"{tmp_path / 'config.yaml'}: --config is not in --results {results}" in line
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
 
 

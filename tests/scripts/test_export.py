@@ -238,7 +238,7 @@ def test_without_a_file_to_write_there_is_one_line(step, labels, tmp_path):
     result = step("export", "--segmentation", labels, cwd=tmp_path)
     assert result.returncode == 1
     assert result.stderr.splitlines() == [
-        "export.py: --geojson, --tiff: all missing; give a file to write"
+        "export.py: --geojson, --tiff: all are missing; give at least one"
     ]
 
 

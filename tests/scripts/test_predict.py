@@ -218,7 +218,7 @@ def test_background_costs_nothing_and_foreground_is_what_it_was(
     assert left_out[:, :, : 100 - reach_px].all() and left_out[:, :, 360 + reach_px :].all()
     changed = (found != expected).any(axis=0)
     assert not (changed & ~left_out).any()
-    assert not changed[inside].mean() > 0.1  # what is as bright as the glass, amid the piece
+    assert not changed[inside].mean() > 0.1  # what is as bright as the glass, inside the piece
     if "fill" in flags:
         assert not changed[inside].any()
     assert full.attributes["tiles"] == full.attributes["tiles_computed"] == 20
@@ -380,7 +380,7 @@ def test_a_gpu_without_memory_for_the_smallest_tile_is_told_of_in_one_line(
     assert line.startswith(
         f"predict.py: {planned / 'a.ome.zarr'}: a tile of (4, 4) px does not fit"
     )
-    assert line.endswith("free memory, or use --device cpu")
+    assert line.endswith("end other programs, or use --device cpu")
 
 
 def test_flags_for_slurm_may_be_given_one_by_one_and_a_fill_value_may_be_negative():

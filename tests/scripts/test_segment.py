@@ -154,7 +154,7 @@ def test_a_lost_shard_of_probabilities_is_one_line_and_nothing_is_written(step, 
     [
         (
             ("--threshold", "0.7", "--seed-threshold", "0.6"),
-            "segment.py: --seed-threshold: is 0.6, --threshold 0.7; allowed: seeds above",
+            "segment.py: --seed-threshold: is 0.6, but --threshold is 0.7; it must be above",
         ),
         (("--min-object-um", "3"), "has no pixel size, but the smallest object is set in micro"),
     ],

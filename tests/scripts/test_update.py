@@ -90,7 +90,7 @@ def test_a_second_run_at_the_same_time_does_nothing_and_says_so_with_code_75(arc
     second = update(archive)
     assert second.returncode == 75
     (line,) = second.stderr.splitlines()
-    assert line.startswith("update.py: ") and "a run is still going on, since 20" in line
+    assert line.startswith("update.py: ") and "a run is still active, since 20" in line
     assert f"process {first.pid} on " in line and str(archive) in line
     assert first.poll() is None
     (archive / "go").touch()
@@ -143,7 +143,7 @@ def test_a_run_that_was_started_by_hand_is_left_alone(archive):
     result = update(archive)
     assert result.returncode == 75
     (line,) = result.stderr.splitlines()
-    assert f"started by hand is still going on, process {by_hand.pid}" in line
+    assert f"started by hand is still active, process {by_hand.pid}" in line
     assert any((archive / ".snakemake" / "locks").iterdir())
     assert not (archive / LOCK).read_text()
     (archive / "go").touch()
@@ -279,7 +279,7 @@ def test_a_failing_workflow_ends_with_code_1_and_does_not_count_as_killed(archiv
 def test_a_run_that_cannot_be_unlocked_is_still_to_be_unlocked_next_time(archive):
     kill(start(command(archive), archive))
     text = (archive / "Snakefile").read_text()
-    (archive / "Snakefile").write_text('raise ValueError("not yet mended")\n' + text)
+    (archive / "Snakefile").write_text('raise ValueError("not yet corrected")\n' + text)
     assert update(archive).returncode == 1
     assert json.loads((archive / LOCK).read_text())["process"] > 0
     (archive / "Snakefile").write_text(text)

@@ -76,7 +76,7 @@ def test_a_program_that_nobody_answers_says_so(end):
         ("EIO", "Input/output error; the disk or its network cannot be read"),
         ("ENOENT", "No such file or directory; check the path"),
         ("ELOOP", "Too many levels of symbolic links; check the path"),
-        ("EBUSY", "Device or resource busy; correct that"),
+        ("EBUSY", "Device or resource busy; correct this"),
     ],
 )
 def test_each_error_of_the_system_is_said_with_its_file_and_what_to_do(end, name, words):
@@ -89,7 +89,7 @@ def test_each_error_of_the_system_is_said_with_its_file_and_what_to_do(end, name
 def test_an_error_without_a_file_or_number_is_said_in_its_own_words(end):
     assert end(lambda: fail(OSError("the\nheader is torn"))) == (
         1,
-        "step.py: the header is torn; correct that, then run again\n",
+        "step.py: the header is torn; correct this, then run again\n",
     )
 
 
@@ -143,6 +143,6 @@ def test_a_damaged_file_of_arguments_is_named(tmp_path, capsys, content):
     parser.fromfile_prefix_chars = "@"
     with pytest.raises(SystemExit, match="2"):
         cli.execute(parser, lambda _: None, [f"@{path}"])
-    assert f"step.py: error: {path}: is damaged, as it is no text; make it again" in (
+    assert f"step.py: error: {path}: is not text, or is damaged; make it again" in (
         capsys.readouterr().err
     )

@@ -62,7 +62,7 @@ def write(args, label):
     from overtile.networks.device import threads
     told = f"{args} is {UNIT}"
     if args is None:
-        raise InputError(told + "; mend it" + hint(args))
+        raise InputError(told + "; correct it" + hint(args))
     print("now it begins")
     progress(layout.EDGE_PX)
     return reader(args)(half(floor(threads())))
@@ -129,7 +129,7 @@ def test_the_same_code_in_another_folder_has_the_same_digest(digest):
         ("overtile/stores/writer.py", "half(n: int) -> int", "half(n: float)"),
         ("overtile/stores/__init__.py", "Stores.", "All stores."),
         # messages, and what is put together for them
-        ("overtile/stores/writer.py", '"; mend it"', '"; please mend it"'),
+        ("overtile/stores/writer.py", '"; correct it"', '"; please correct it"'),
         ("overtile/stores/writer.py", 'f"{args} is {UNIT}"', 'f"it is {args}"'),
         ("overtile/stores/writer.py", '"px"', '"pixels"'),
         ("overtile/stores/writer.py", 'f"{args}: {HINT}"', "HINT"),

@@ -68,7 +68,7 @@ def script(name, section=None, switches=()):
     section: of the configuration, whose settings the script takes as flags. Those that there were
     from the start stand in the rule's command; a later one is a flag here where it is not its
     default, so that one more setting makes nothing run again. switches: more flags.
-    Snakemake notes no parameter that is a Path: code may be moved or deployed anew. A function would
+    Snakemake notes no parameter that is a Path: code may be moved or deployed again. A function would
     do the same, but be asked for its signature several times in every job.
     """
     path = Path(os.path.relpath(f"{SCRIPTS}/{name}"))

@@ -21,10 +21,10 @@ def read_count(value: object) -> int:
     3
     >>> read_count(True)
     Traceback (most recent call last):
-    ValueError: True where a number of objects or pixels belongs
+    ValueError: True is not a number of objects or pixels
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{value!r} where a number of objects or pixels belongs")
+        raise ValueError(f"{value!r} is not a number of objects or pixels")
     return value
 
 
@@ -37,14 +37,14 @@ def read_number(value: object, lowest: float, highest: float) -> float | None:
     0.5
     >>> read_number(1.5, 0, 1)
     Traceback (most recent call last):
-    ValueError: 1.5 where a number from 0 to 1 belongs
+    ValueError: 1.5 is not from 0 to 1
     """
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{value!r} where a number belongs")
+        raise ValueError(f"{value!r} is not a number")
     if not lowest <= value <= highest or not math.isfinite(value):
-        raise ValueError(f"{value!r} where a number from {lowest:g} to {highest:g} belongs")
+        raise ValueError(f"{value!r} is not from {lowest:g} to {highest:g}")
     return float(value)
 
 
@@ -52,7 +52,7 @@ def read_setting(value: object, highest: float = math.inf) -> float:
     """A number above 0, up to the highest."""
     number = read_number(value, 0, highest)
     if not number:
-        raise ValueError(f"{value!r} where a number above 0 belongs")
+        raise ValueError(f"{value!r} is not a number above 0")
     return number
 
 
@@ -61,7 +61,7 @@ def read_confusion(values: Mapping) -> np.ndarray:
     rows = [[read_count(number) for number in row] for row in values["confusion"]]
     confusion = np.array(rows, dtype=object)
     if confusion.shape != (len(rows), len(rows)):
-        raise ValueError(f"a confusion of {len(rows)} classes that is not square")
+        raise ValueError(f"confusion has {len(rows)} rows, but not as many columns")
     return confusion
 
 

@@ -19,8 +19,8 @@ def class_names(labels: Store) -> list[str]:
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
         raise InputError(
-            f"{labels.shown}: has classes {names}; {', '.join(twice)} is there more than once; "
-            "make the labels again with different names"
+            f"{labels.shown}: has classes {names}; more than one is called "
+            f"{', '.join(twice)}; make the labels again with different names"
         )
     return names
 
@@ -50,13 +50,13 @@ def class_table(reference: Store, segmentation: Store) -> np.ndarray:
     if set(found) != set(names):
         raise InputError(
             f"{segmentation.shown}: has classes {found}, the reference {reference.shown} has "
-            f"{names}; compare labels of the same classes, or ingest one of the two under the "
-            "names of the other (--classes)"
+            f"{names}; compare labels of the same classes, or ingest one of them again with "
+            "the names of the other (--classes)"
         )
     if found[0] != names[0]:
         raise InputError(
             f"{segmentation.shown}: has classes {found}, the reference {reference.shown} has "
-            f"{names}; the first one is the background; compare labels with the same one"
+            f"{names}; the first class is the background; compare labels with the same background"
         )
     return np.array([names.index(name) for name in found], dtype=np.uint8)
 

@@ -122,5 +122,5 @@ def _measured(values: Mapping) -> list[Metric]:
 def _text(values: Mapping, key: str) -> str | None:
     value = values.get(key)
     if value is not None and not isinstance(value, str):
-        raise ValueError(f"{key} is {value!r} where text belongs")
+        raise ValueError(f"{key} is {value!r}, not text")
     return value

@@ -65,8 +65,8 @@ def choose_device(device: str, precision: str, threads: int, processes: int = 1)
         device = resolve(device, gpu_status())
     elif device == "auto":
         raise InputError(
-            "--device: is auto, which looks at this machine, but the networks are to run on "
-            "others; allowed for that: cuda or cpu"
+            "--device: is auto, but the networks run on other machines, which may have other "
+            "devices; allowed: cuda or cpu"
         )
     prepare_torch(device, threads)
     gpus = claim(gpu_names(), processes) if device == "cuda" and processes else ()
@@ -101,7 +101,7 @@ def say_device(device: Device, setting: str) -> None:
         gpus = [f"GPU {n} ({torch.cuda.get_device_name(n)})" for n in device.gpus]
         name = ", ".join(gpus) or "GPUs of other machines"
     elif setting == "auto":
-        name += " as no GPU is seen (--device cuda makes that an error)"
+        name += ", because no GPU is seen (with --device cuda this is an error)"
     print(f"network: on {name}, in {device.precision}", file=sys.stderr, flush=True)
 
 

@@ -10,8 +10,8 @@ KERNEL_LIST = Path("/proc/driver/nvidia/gpus")
 """A folder for each GPU that NVIDIA's kernel module drives."""
 
 INSTALL_CUDA = (
-    "install torch's CUDA build (with conda: envs/gpu.yaml, and CONDA_OVERRIDE_CUDA=12.9 set where "
-    "the machine that makes it has no GPU), or ask for cpu"
+    "install torch's CUDA build (with conda: envs/gpu.yaml; if the machine that makes the "
+    "environment has no GPU, set CONDA_OVERRIDE_CUDA=12.9 first), or ask for cpu"
 )
 
 
@@ -99,16 +99,16 @@ def _reason_for_gpu(setting: str, status: GpuStatus) -> str:
 def _reason_for_none(status: GpuStatus) -> str:
     if status.cuda is None:
         return (
-            f"torch {status.torch} is a build without CUDA, as comes about when the environment is "
+            f"torch {status.torch} is a build without CUDA; this happens when the environment is "
             f"made on a login node; {INSTALL_CUDA}"
         )
     seen = f"torch {status.torch} (CUDA {status.cuda}) sees none"
     if status.is_hidden:
-        return f"CUDA_VISIBLE_DEVICES={status.visible!r} hides all; unset it, or ask for cpu"
+        return f"CUDA_VISIBLE_DEVICES={status.visible!r} hides all GPUs; unset it, or ask for cpu"
     if status.visible is not None and not status.is_named:
         return (
-            f"CUDA_VISIBLE_DEVICES={status.visible!r} names none, as where a SLURM job asked for "
-            "none; ask SLURM for one (--gpus=1), or name one (0), or ask for cpu"
+            f"CUDA_VISIBLE_DEVICES={status.visible!r} names no GPU; SLURM may set this if a "
+            "job asked for no GPU; ask SLURM for one (--gpus=1), or name one (0), or ask for cpu"
         )
     if status.visible is not None:
         return (

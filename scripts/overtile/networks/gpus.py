@@ -31,7 +31,7 @@ def claim(names: Sequence[str], count: int = 1) -> tuple[int, ...]:
     one is free. Raises ValueError if there is none to wait for.
     """
     if not names or count < 1:
-        raise ValueError(f"{count} of {len(names)} GPUs: at least one of one")
+        raise ValueError(f"{count} of {len(names)} GPUs; both must be at least 1")
     folder = _lock_folder()
     has_said = False
     while True:
@@ -71,8 +71,8 @@ def _lock_folder() -> Path:
         folder.mkdir(mode=0o700, parents=True)
     if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
         raise InputError(
-            f"{folder}: is not a folder of this user, in which GPUs can be locked; remove it, or "
-            f"name another one in the environment variable {FOLDER}"
+            f"{folder}: locks of GPUs need a folder that belongs to this user; this is another "
+            f"user's, a file or a link; remove it, or set {FOLDER} to another folder"
         )
     return folder
 

@@ -32,5 +32,5 @@ def read_trained(fold: Path) -> Trained:
         best = {name: done["best"].get(name) for name in ("epoch", "validation_dice")}
         values = {"fold": done["fold"], "best_sha256": done["best_sha256"], "best": best}
     except (AttributeError, KeyError, TypeError):
-        raise InputError(f"{path}: is not that of a trained fold; train again") from None
+        raise InputError(f"{path}: is not the record of a finished training; train again") from None
     return read_record(Trained, values, str(path))

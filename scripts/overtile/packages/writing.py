@@ -77,6 +77,6 @@ def _refuse_other_classes(package: Package, classes: Sequence[str] | None) -> No
     """Classes are compared by name: in another order they are the same, as names go with them."""
     if classes is not None and set(classes) != set(package.plan.classes):
         raise InputError(
-            f"{package.folder / PLAN}: tells apart {', '.join(package.plan.classes)}; wanted: "
-            f"{', '.join(classes)}; take another package, or name its classes in labels.classes"
+            f"{package.folder / PLAN}: has classes {', '.join(package.plan.classes)}; wanted: "
+            f"{', '.join(classes)}; choose another package, or set labels.classes to its classes"
         )

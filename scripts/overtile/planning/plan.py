@@ -92,7 +92,7 @@ class Plan:
     """Every decision about a training; fields are the keys of plan.yaml.
 
     family: the kind of network. architecture: what that family decided. spacing: pixel edges of the
-    network's axes in pixels of the finest of y and x. tile_output_px: of the tiles learnt from,
+    network's axes in pixels of the finest of y and x. tile_output_px: of training tiles,
     (z) y x. slides: what was looked at to decide.
     """
 

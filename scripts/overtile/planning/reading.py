@@ -40,7 +40,7 @@ def plan_from(values: dict, where: str) -> Plan:
     if DERIVED in values and found != wanted:
         raise InputError(
             f"{where}: {DERIVED} is {shown(found)}, but {wanted} follows from the network and "
-            f"tile_output_px {list(plan.tile_output_px)}; write that, or remove the key"
+            f"tile_output_px {list(plan.tile_output_px)}; write this value, or remove the key"
         )
     return plan
 

@@ -1,4 +1,4 @@
-"""The same picture under two names: it must not be learnt from and validated on."""
+"""The same picture under two names: it must not be in training and in validation."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence

@@ -67,7 +67,7 @@ def blend_box(
 
 
 def blending_tile_px(plan: Plan, block_px: int | None = None) -> tuple[int, ...]:
-    """Output edges of a blended model's tiles: those it learnt on, or block_px along each axis.
+    """Output edges of a blended model's tiles: those of training, or block_px along each axis.
 
     They never follow from memory, as they decide the result.
     """
@@ -145,7 +145,7 @@ def _gaussian(shape: tuple[int, ...]) -> np.ndarray:
 def _too_large(tile: Block) -> str:
     edges = " x ".join(map(str, tile.shape))
     return (
-        f"prediction.block_px: a tile of {edges} px does not fit into the device's memory, and is "
-        "not cut, as this model's tiles are blended and smaller ones give another result; lower "
+        f"prediction.block_px: a tile of {edges} px does not fit into the device's memory; this "
+        "model's tiles are blended, so smaller tiles would give another result; lower "
         "prediction.block_px (--block-px), or use a device with more memory"
     )

@@ -67,8 +67,8 @@ def open_cluster(
                 client.wait_for_workers(1, timeout=SECONDS_TO_START)
             except TimeoutError:
                 raise InputError(
-                    f"--cluster {kind}: no worker within {SECONDS_TO_START} s; look at squeue and "
-                    f"{LOGS}, or ask for less with --slurm-flags"
+                    f"--cluster {kind}: no worker has started within {SECONDS_TO_START} s; look at "
+                    f"squeue and {LOGS}, or ask for less with --slurm-flags"
                 ) from None
             yield client
 

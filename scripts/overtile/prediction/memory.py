@@ -89,8 +89,8 @@ def plan_tiling(
         if lacking > 0:
             least_gb = ceil(1000 * (memory_gb + lacking)) / 1000
             raise InputError(
-                f"prediction.memory_gb (--memory-gb): {memory_gb:g}, but this model and slide are "
-                f"predicted to take {least_gb:g} in the smallest tiles; allow at least that"
+                f"prediction.memory_gb (--memory-gb): is {memory_gb:g}, but this model and slide "
+                f"need {least_gb:g} even with the smallest tiles; allow at least that"
             )
     tile = tuple(
         min(t, n) for t, n in zip(tile_px, _whole_strides(plan.geometry, edges), strict=True)

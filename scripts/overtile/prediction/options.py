@@ -50,8 +50,8 @@ def refuse_other_view(mask: Store, image: Store) -> None:
     (my, mx), (iy, ix) = mask.shape[-2:], image.shape[-2:]
     if iy * (mx - 1) > ix * (my + 1) or ix * (my - 1) > iy * (mx + 1):
         raise InputError(
-            f"{mask.shown}: mask is {my} x {mx} (y, x) px, the slide {iy} x {ix}; both need the "
-            "same ratio of edges; give a mask of the same view"
+            f"{mask.shown}: mask is {my} x {mx} (y, x) px, the slide {iy} x {ix}; "
+            "height and width must have the same ratio; give a mask of the same view"
         )
 
 

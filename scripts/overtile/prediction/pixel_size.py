@@ -1,4 +1,4 @@
-"""Whether a slide is like those that a model learnt from, and what to do where it is not."""
+"""Whether a slide is like those that a model was trained on, and what to do where it is not."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -100,14 +100,14 @@ def predicted_um(image: Store, scaling: Scaling | None) -> list[float] | None:
 def _unknown(image: Store, size: list[float] | None) -> str:
     if size is None:
         return (
-            f"{image.path}: has no pixel size, so that it cannot be resampled to the model's; give "
-            "its pixel_size_um in the sheet, or set prediction.pixel_size to refuse, which lets "
-            "unknown sizes pass, or ignore"
+            f"{image.path}: has no pixel size, so it cannot be resampled to the model's; give its "
+            "pixel_size_um in the sheet, or set prediction.pixel_size to refuse or ignore: both "
+            "accept unknown sizes"
         )
     return (
-        f"{image.path}: cannot be resampled, as no training slide of the model has a pixel size; "
-        "give their pixel_size_um in the sheet and train again, or set prediction.pixel_size to "
-        "refuse, which lets unknown sizes pass, or ignore"
+        f"{image.path}: cannot be resampled, because no training slide has a pixel size; give "
+        "their pixel_size_um in the sheet and train again, or set prediction.pixel_size to refuse "
+        "or ignore: both accept unknown sizes"
     )
 
 

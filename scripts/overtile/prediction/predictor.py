@@ -165,8 +165,8 @@ def _read_alike(packages: Sequence[Path]) -> list[Package]:
     for folder, kind in zip(packages, kinds, strict=True):
         if kind != kinds[0]:
             raise InputError(
-                f"{folder}: differs in network or classes from {packages[0]}, or in tiles that "
-                "are blended; average models of one kind only"
+                f"{folder}: its network, classes or size of blended tiles differ from those of "
+                f"{packages[0]}; average only models in which they are the same"
             )
     return read
 
@@ -180,7 +180,7 @@ def _usable_symmetries(geometry: Geometry, kind: str) -> Sequence[Symmetry]:
     """Symmetries of a kind; turning needs a network that treats y and x alike."""
     if kind == "flips_and_turns" and not geometry.is_square:
         raise InputError(
-            "test_time_augmentation is flips_and_turns, but the model pools y and x differently "
-            "as its pixels are not square; allowed: none, flips"
+            "test_time_augmentation is flips_and_turns, but the model pools y and x differently, "
+            "because its pixels are not square; allowed: none, flips"
         )
     return symmetries(kind, geometry.ndim)

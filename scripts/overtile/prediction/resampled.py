@@ -1,4 +1,4 @@
-"""A slide as a network expects it: with pixels of the size that it learnt on, made when read."""
+"""A slide as a network expects it: with pixels of its training size, made when read."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -84,7 +84,7 @@ class Resampled:
         """Mean and standard deviation of each channel, as if the slide had such pixels.
 
         Means over larger pixels deviate less: a slide normalised by its own fine pixels would be
-        paler than those that the network learnt from. Where no axis gets larger the slide's own
+        paler than those that the network was trained on. Where no axis gets larger the slide's own
         are taken. Reads the slide once.
         """
         if max(self._scaling.ratio) <= 1:

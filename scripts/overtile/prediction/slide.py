@@ -90,7 +90,7 @@ class Prediction:
         except TileTooLarge as error:
             raise InputError(
                 f"{self.image.path}: {error}: other programs use the GPU's memory, or the model "
-                "is too large for it; free memory, or use --device cpu"
+                "is too large; end other programs, or use --device cpu"
             ) from None
         give_back_freed_memory()
         if found is None:

@@ -23,11 +23,11 @@ class Archive(Section):
     )
     slides: str = setting(
         REQUIRED,
-        "Path of the sheet of slides, a TSV file. A relative path starts where snakemake runs, "
-        "else at the workflow.",
+        "Path of the sheet of slides, a TSV file. A relative path starts in the folder where "
+        "snakemake runs.",
     )
     data: str = setting(
-        ".", "Folder that relative paths of images and labels in the sheet start from."
+        ".", "Folder in which relative paths of images and labels in the sheet start."
     )
     device: Literal["auto", "cpu", "cuda"] = setting(
         "auto",

@@ -95,7 +95,7 @@ class Settings(Section):
     epochs: Count = setting(100, "Number of epochs. Each ends with validation and a checkpoint.")
     steps_per_epoch: Count = setting(50, "Steps per epoch.")
     validation_tiles: Count = setting(
-        16, "Most tiles in each validation, over all validation slides."
+        16, "Largest number of tiles in each validation, over all validation slides."
     )
     loss: Loss = setting(
         "cross_entropy",
@@ -118,8 +118,8 @@ class Settings(Section):
     )
     border_tolerance: Fraction = setting(
         1e-6,
-        "A border term below this fraction of w0 becomes 0. A larger value looks less far, which "
-        "is faster.",
+        "A border term below this fraction of w0 becomes 0. With a larger value, the term "
+        "reaches less far, which is faster.",
     )
     separate_px: int = setting(
         1,

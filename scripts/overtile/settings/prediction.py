@@ -53,9 +53,9 @@ class Predicting(Section):
     )
     background: Background = setting(
         "none",
-        "How to find background, which is not predicted. otsu, triangle: by a threshold on how "
-        "much a small picture of the slide differs from its edge. fill: where every channel is "
-        "fill_value. A mask takes the place of this.",
+        "How to find background, which is not predicted. otsu, triangle: pixels that differ "
+        "little from the edge of the slide; the threshold is found in a small copy of the slide. "
+        "fill: pixels whose channels are all fill_value. A mask replaces this.",
     )
     fill_value: Real = setting(0, "Value of empty pixels, for background fill.")
     pixel_size: PixelSize = setting(

@@ -30,11 +30,12 @@ def labels_fault(
         )
     if values and len(values) != len(classes):
         return (
-            f"{named('values')}: has {len(values)} values for {len(classes)} classes; give one each"
+            f"{named('values')}: has {len(values)} values for {len(classes)} classes; "
+            "give one per class"
         )
     raw = list(values or range(len(classes)))
     if kind == "semantic" and len(set(raw)) != len(raw):
-        return f"{named('values')}: is {raw}, a value twice; give each class its own"
+        return f"{named('values')}: is {raw}; each class needs a value of its own"
     if kind == "semantic" and ignore in raw:
         return f"{named('ignore')}: is {ignore}, which is also a class; choose another value"
     return ""
@@ -45,8 +46,8 @@ def thresholds_fault(threshold: float | None, seed_threshold: float | None, name
     if threshold is None or seed_threshold is None or seed_threshold > threshold:
         return ""
     return (
-        f"{named('seed_threshold')}: is {seed_threshold}, {named('threshold')} {threshold}; "
-        "allowed: seeds above the threshold"
+        f"{named('seed_threshold')}: is {seed_threshold}, but {named('threshold')} is {threshold}; "
+        "it must be above the threshold"
     )
 
 
@@ -74,8 +75,8 @@ def configuration_fault(config: Mapping) -> str:
     ]
     if config["prediction"]["keep"] == "classes" and any(thresholds.values()):
         faults.append(
-            "prediction.keep: is 'classes', but segmentation has a threshold; keep probabilities, "
-            "or leave thresholds out"
+            "prediction.keep: is 'classes', but segmentation has a threshold; set keep to "
+            "'probabilities', or leave out the thresholds"
         )
     return next(filter(None, faults), "")
 

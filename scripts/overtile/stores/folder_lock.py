@@ -89,7 +89,7 @@ def hold_folder(path: Path) -> Iterator[Held]:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = try_lock(path)
     if lock is None:
-        raise StillRunning(f"{path}: {_holder(path)}; nothing to do but wait")
+        raise StillRunning(f"{path}: {_holder(path)}; wait until it ends")
     with open(lock, "r+", encoding="utf-8") as file:
         yield Held(file, was_killed=bool(file.read()))
 
@@ -103,11 +103,11 @@ def _holder(path: Path) -> str:
     try:
         who = json.loads(path.read_text(encoding="utf-8"))
         return (
-            f"a run is still going on, since {who['since']}, process {who['process']} on "
+            f"a run is still active, since {who['since']}, process {who['process']} on "
             f"{who['host']}"
         )
     except ValueError:
-        return "a run is still going on, which has just begun"
+        return "a run has just started"
 
 
 RUNS = r"([^\0]*/)?(python[^/\0]*\0(-[WX]\0[^\0]*\0|-[^\0]*\0)*([^\0]*/)?)?{program}\0"

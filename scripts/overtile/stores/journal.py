@@ -68,7 +68,7 @@ class Journal:
         return partial(_refuse_other_run, self._path, self._header)
 
     def void(self) -> None:
-        """Make the file on disk vouch for no block, whatever the key; arrays stay the store's."""
+        """Mark no block as finished in the file, for any key; arrays stay the store's."""
         void_journal(self._path.parent, self._header["holds"], self.arrays)
 
     def start(self) -> None:
@@ -112,7 +112,7 @@ class Journal:
 
 
 def void_journal(store: Path, holds: str, arrays: set[str]) -> None:
-    """Write a journal that vouches for no block, but says which arrays are the store's own."""
+    """Write a journal without finished blocks, which names the arrays of the store."""
     entries: list[dict] = [
         {"key": None, "holds": holds},
         *({"array": name} for name in sorted(arrays)),
@@ -137,8 +137,8 @@ def _refuse_other_run(path: Path, header: dict) -> None:
     lines = _lines(path, 1)
     if not lines or _parse(lines[0]) != header:
         raise InputError(
-            f"{path.parent}: another run, with other settings, writes here now; give each run its "
-            "own folder"
+            f"{path.parent}: a run with other settings is writing here now; use another folder for "
+            "each run"
         )
 
 

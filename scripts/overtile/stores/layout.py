@@ -19,9 +19,9 @@ def chunk_and_shard(
     """Chunk and shard of a (z, y, x) shape, in pixels.
 
     A shard is a whole number of chunks, no larger than the picture needs. It grows with the
-    picture, so that no level of a slide makes more than 256 files. scale: the smallest shard is
-    so many times as long along each axis, and there may be scale^2 times as many files: for steps
-    that gain from large units of work.
+    picture, so that no level of a slide makes more than 256 files. scale: factor for the edges of
+    the smallest shard, for steps that need large units of work. There may be scale^2 times as many
+    files.
     """
     is_picture = shape[0] == 1
     chunk = PICTURE_CHUNK if is_picture else VOLUME_CHUNK

@@ -105,7 +105,7 @@ def _open_lock(path: Path) -> BinaryIO:
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        raise InputError(f"{path}: is a link, allowed: a file; delete it") from None
+        raise InputError(f"{path}: is a link; allowed: a file; delete it") from None
 
 
 def _is_listing(path: Path) -> bool:

@@ -103,7 +103,7 @@ def read_record(path: Path) -> dict:
         run = read_json(path)
     if not _is_run(run) or not set(DESCRIBED) <= set(run):
         raise InputError(
-            f"{path}: is no record of a run, or damaged; delete it, so that the run is left out, "
+            f"{path}: is not the record of a run, or is damaged; delete it to leave the run out, "
             f"or run its step again with --record {path}"
         )
     return run

@@ -95,9 +95,10 @@ def write_on_cluster(
 def _deadly(block: Block, workers: int) -> InputError:
     """The error of a block that lost so many workers."""
     return InputError(
-        f"block at {block.start} (z, y, x) px: {workers} workers died of it, probably for lack of "
-        "memory; give each worker more (--slurm-flags=--mem=...) or use fewer --workers on one "
-        "machine, then run again: finished blocks are kept if --memory-gb stays the same"
+        f"block at {block.start} (z, y, x) px: {workers} workers ended at this block, probably "
+        "for lack of memory; give each worker more (--slurm-flags=--mem=...) or use fewer "
+        "--workers on one machine, then run again: finished blocks are kept if --memory-gb stays "
+        "the same"
     )
 
 

@@ -165,7 +165,9 @@ def labels_of(images: Sequence[Store], paths: Sequence[Path] | None) -> list[Sto
     if paths is None:
         return [image.label("reference") for image in images]
     if len(paths) != len(images):
-        raise InputError(f"--labels: {len(paths)} stores for {len(images)} pictures; give one each")
+        raise InputError(
+            f"--labels: {len(paths)} stores for {len(images)} pictures; give one per picture"
+        )
     stores = [Store.open(path, "labels") for path in paths]
     for image, labels in zip(images, stores, strict=True):
         if labels.shape != image.shape:

@@ -60,8 +60,8 @@ def claim(path: Path, holds: str) -> None:
     if names:
         listed = ", ".join(sorted(names)[:8])
         raise InputError(
-            f"{path}: has files that are not of a store ({listed}); choose another folder, or "
-            "delete them if you do not need them"
+            f"{path}: has files that do not belong to a store ({listed}); choose another folder, "
+            "or delete them if you do not need them"
         )
     if found not in (None, "", holds):
         raise InputError(f"{path}: holds {found}, not {holds}; choose another folder")
@@ -98,7 +98,7 @@ class StoreWriter:
         self._checked: dict[str, Checked] = {}
         self._is_sure: set[str] = set()
         if self._journal.is_fresh:
-            # A kill amid the removal must not leave a journal that vouches for removed shards.
+            # A kill during the removal must not leave a journal that lists removed shards.
             self._journal.void()
             for level in self._folders():
                 shutil.rmtree(level)

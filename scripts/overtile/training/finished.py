@@ -95,7 +95,7 @@ def complete(folder: Path) -> None:
         settle(folder, state.fold, state, ())
     elif not settle(folder, _fold_of(folder), state, {digest_file(done)}):
         raise InputError(
-            f"{folder / BEST}: this file or another one of the fold is lost or was changed since "
+            f"{folder / BEST}: this or another file of the fold is missing or changed since "
             f"training, and there is no copy; delete {done} and run scripts/train.py again"
         )
 

@@ -358,8 +358,8 @@ def test_classes_are_the_same_where_their_names_are_whatever_their_order(tmp_pat
     [
         (["background", "nucleus", "cells"], "has classes .*'cells'.*reference {a} has .*'cell'"),
         (["background", "nucleus"], "has classes .*'nucleus'.*reference {a} has .*'cell'"),
-        (["cell", "nucleus", "background"], "has classes .*the first one is the background"),
-        (["background", "cell", "cell"], "has classes .*; cell is there more than once"),
+        (["cell", "nucleus", "background"], "has classes .*the first class is the background"),
+        (["background", "cell", "cell"], "has classes .*; more than one is called cell"),
     ],
 )
 def test_other_names_of_classes_are_refused_in_one_line(tmp_path, names, line):

@@ -57,9 +57,9 @@ def test_what_is_asked_for_and_seen_says_where_to_run(asked, seen, found):
         ("auto", OLD_DRIVER, ["this machine has an NVIDIA GPU", "driver may be too old"]),
         ("auto", replace(OLD_DRIVER, visible="7"), ["this machine has", "='7'"]),
         ("auto", replace(OLD_DRIVER, visible="NoDevFiles"), ["this machine has", "--gpus=1"]),
-        ("auto", replace(OLD_DRIVER, visible="none"), ["this machine has", "='none' names none"]),
-        ("auto", replace(OLD_DRIVER, visible="all"), ["this machine has", "='all' names none"]),
-        ("auto", replace(OLD_DRIVER, visible="gpu0"), ["this machine has", "='gpu0' names none"]),
+        ("auto", replace(OLD_DRIVER, visible="none"), ["this machine has", "='none' names no GPU"]),
+        ("auto", replace(OLD_DRIVER, visible="all"), ["this machine has", "='all' names no GPU"]),
+        ("auto", replace(OLD_DRIVER, visible="gpu0"), ["this machine has", "='gpu0' names no GPU"]),
         ("auto", replace(LOGIN_NODE_BUILD, visible="none"), ["this machine has", "login node"]),
         ("auto", replace(LAPTOP, is_given=True), ["SLURM gave this job a GPU", "login node"]),
         ("auto", replace(CUDA_BUILD, visible="0", is_given=True), ["SLURM gave", "='0'"]),
@@ -119,7 +119,8 @@ def test_a_machine_without_gpu_runs_on_the_processor_and_says_so(machine, capsys
     say_device(choose_device("auto", "fp32", 1), "auto")
     said = capsys.readouterr().err
     assert said == (
-        "network: on the processor as no GPU is seen (--device cuda makes that an error), in fp32\n"
+        "network: on the processor, because no GPU is seen "
+        "(with --device cuda this is an error), in fp32\n"
     )
 
 
@@ -179,7 +180,7 @@ def test_a_run_whose_workers_are_jobs_elsewhere_claims_nothing_but_they_do(machi
 def test_networks_on_other_machines_need_a_device_by_name(machine):
     for seen in ({}, {"cuda": "12.9", "gpus": 1}):
         machine(**seen)
-        with pytest.raises(InputError, match="--device: is auto.*allowed for that: cuda or cpu"):
+        with pytest.raises(InputError, match="--device: is auto, .*allowed: cuda or cpu"):
             choose_device("auto", "fp32", 1, processes=0)
 
 

@@ -412,7 +412,7 @@ def test_a_folder_of_somebody_is_left_alone(tmp_path):
     mine.parent.mkdir(parents=True)
     mine.write_text("precious")
     probabilities = stored(wide_picture(), tmp_path / "p")
-    with pytest.raises(InputError, match="has files that are not of a store"):
+    with pytest.raises(InputError, match="has files that do not belong to a store"):
         write_segmentation(probabilities, tmp_path / "s", "k", ALL)
     write_segmentation(probabilities, tmp_path / "s", "k", Segmenting())
     assert mine.read_text() == "precious"
@@ -441,7 +441,7 @@ def test_stored_classes_are_taken_as_they_are_and_know_no_thresholds(tmp_path):
 def test_what_does_not_fit_is_refused_in_one_line_before_anything_is_written(tmp_path):
     store = stored(wide_picture(), tmp_path / "p")
     refusals = [
-        ({"threshold": 0.5, "seed_threshold": 0.5}, "--seed-threshold: is 0.5, --threshold 0.5"),
+        ({"threshold": 0.5, "seed_threshold": 0.5}, "--seed-threshold: is 0.5, but --thresh"),
         ({"min_object_um": 3.0}, f"{tmp_path / 'p'}: has no pixel size"),
     ]
     for values, message in refusals:
@@ -467,7 +467,7 @@ def test_workflow_script_and_library_have_the_same_defaults():
     [
         (
             "segmentation: {threshold: 0.6, seed_threshold: 0.6}",
-            "config.yaml: segmentation.seed_threshold: is 0.6, segmentation.threshold 0.6; allowed",
+            "config.yaml: segmentation.seed_threshold: is 0.6, but segmentation.threshold is 0.6;",
         ),
         (
             "segmentation: {threshold: 0.6}, prediction: {keep: classes}",

@@ -190,7 +190,7 @@ def test_classes_of_a_copied_package_are_compared_by_name(package, tmp_path):
     copy_package(package, target, plan, ["background", "cell"])
     copy_package(package, target, plan, ["cell", "background"])
     for others in (["background", "nucleus"], ["background", "cell", "border"], ["cell"]):
-        with pytest.raises(InputError, match="tells apart background, cell; wanted: .*") as error:
+        with pytest.raises(InputError, match="has classes background, cell; wanted: .*") as error:
             copy_package(package, target, plan, others)
         assert "\n" not in str(error.value)
 

@@ -150,7 +150,7 @@ def test_what_follows_from_a_plan_must_be_right_where_it_stands_in_a_file():
     assert plan_from(values(), "plan.yaml").tile_input_px == (84, 84)
     message = refusal(values() | {"tile_input_px": [90, 90]})
     assert "tile_input_px is [90, 90], but [84, 84] follows" in message
-    assert message.endswith("write that, or remove the key")
+    assert message.endswith("write this value, or remove the key")
     for odd in (None, [84], "84", [84, 84.5], {}, [[84, 84]]):
         assert "[84, 84] follows" in refusal(values() | {"tile_input_px": odd})
 

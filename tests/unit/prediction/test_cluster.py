@@ -156,7 +156,9 @@ def test_a_block_that_kills_worker_after_worker_is_named_in_one_line_and_others_
     tmp_path, capfd
 ):
     compute = squares(tmp_path / "notes", deadly=(0, 1, 1), deaths=100)
-    message = r"block at \(0, 8, 8\) .z, y, x. px: 4 workers died of it.*--slurm-flags=--mem="
+    message = (
+        r"block at \(0, 8, 8\) .z, y, x. px: 4 workers ended at this block.*--slurm-flags=--mem="
+    )
     with (
         pytest.raises(InputError, match=message),
         open_cluster("local", 2, CPU, 1.0, []) as client,
@@ -188,7 +190,7 @@ def test_if_no_worker_appears_it_says_so(monkeypatch):
     monkeypatch.setattr(cluster, "SECONDS_TO_START", 0.2)
     monkeypatch.setattr(cluster, "_local_cluster", lambda _, *more: local(0, *more))
     with (
-        pytest.raises(InputError, match="--cluster local: no worker within 0.2 s"),
+        pytest.raises(InputError, match="--cluster local: no worker has started within 0.2 s"),
         open_cluster("local", 2, CPU, 1.0, []),
     ):
         pass

@@ -278,9 +278,9 @@ def test_what_is_planned_for_a_slide_leaves_room_for_the_program_the_networks_an
 @pytest.mark.parametrize("device", [cpu(), Device(torch.device("cuda"), "fp32", 1)])
 def test_a_limit_below_the_smallest_tiles_is_refused_with_one_that_is_enough(device):
     a, shape = architecture(2, 4, 32), (1, 5000, 5000)
-    with pytest.raises(InputError, match=r"memory-gb\): 0.3, but .* to take \d\.\d+ in") as error:
+    with pytest.raises(InputError, match=r"memory-gb\): is 0.3, but .* need \d\.\d+ even") as error:
         plan_tiling(plan_of(a), shape, 1, device, 0.3)
-    enough = float(re.search(r"to take ([\d.]+) in", str(error.value))[1])
+    enough = float(re.search(r"need ([\d.]+) even", str(error.value))[1])
     assert plan_tiling(plan_of(a), shape, 1, device, enough).tile_px < (400, 400)
     with pytest.raises(InputError):
         plan_tiling(plan_of(a), shape, 1, device, enough - 0.002)

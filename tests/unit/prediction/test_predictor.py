@@ -401,7 +401,9 @@ def test_models_of_another_kind_are_not_averaged(make):
     one, _ = make(architecture())
     for seed, other in enumerate((architecture(classes=2), architecture(norm="none")), start=1):
         package, _ = make(other, seed=seed)
-        with pytest.raises(InputError, match="package.: differs in network or classes from"):
+        with pytest.raises(
+            InputError, match="package.: its network, classes or size of .* differ from"
+        ):
             Predictor([one, package], CPU)
 
 
@@ -410,7 +412,9 @@ def test_models_with_the_same_classes_in_another_order_are_not_averaged_by_numbe
     plan = yaml.safe_load((other / "plan.yaml").read_text())
     plan["classes"] = plan["classes"][::-1]
     (other / "plan.yaml").write_text(yaml.safe_dump(plan))
-    with pytest.raises(InputError, match="package1: differs in network or classes from"):
+    with pytest.raises(
+        InputError, match="package1: its network, classes or size of .* differ from"
+    ):
         Predictor([one, other], CPU)
 
 
@@ -420,7 +424,7 @@ def test_models_blended_in_other_tiles_are_not_averaged(make, norm, is_refused):
     plan = yaml.safe_load((other / "plan.yaml").read_text())
     (other / "plan.yaml").write_text(yaml.safe_dump({**plan, "tile_output_px": [6, 6]}))
     if is_refused:
-        with pytest.raises(InputError, match="package1: differs in .*tiles that are blended"):
+        with pytest.raises(InputError, match="package1: its .*size of blended tiles differ"):
             Predictor([one, other], CPU)
     else:
         assert Predictor([one, other], CPU).members == 2

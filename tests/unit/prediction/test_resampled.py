@@ -372,7 +372,7 @@ def test_a_network_of_volumes_has_its_planes_resampled_too():
     ("size", "known", "words"),
     [
         (None, [[1.0, 0.5, 0.5]], "s.ome.zarr: has no pixel size"),
-        ([1.0, 0.5, 0.5], [None], "no training slide of the model has a pixel size"),
+        ([1.0, 0.5, 0.5], [None], "no training slide has a pixel size"),
         ([1.0, 500.0, 500.0], [[1.0, 0.5, 0.5]], f"allowed: up to {MAX_RATIO} times"),
     ],
 )

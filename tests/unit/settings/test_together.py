@@ -13,7 +13,10 @@ from overtile.settings.together import flag, labels_fault, tile_fault
     [
         ({"kind": "instances", "classes": ("b", "x", "y")}, "--classes: has 3 names; allowed"),
         ({"kind": "binary", "values": (0, 1, 2)}, "--values: has 3 values for 2 classes"),
-        ({"kind": "semantic", "values": (4, 4)}, "--values: is [4, 4], a value twice"),
+        (
+            {"kind": "semantic", "values": (4, 4)},
+            "--values: is [4, 4]; each class needs a value of its own",
+        ),
         ({"kind": "semantic", "values": (4, 5), "ignore": 5}, "--ignore: is 5, which is also"),
         ({"kind": "semantic", "ignore": 1}, "--ignore: is 1, which is also a class"),
         ({"kind": "semantic", "classes": ("b", "x", "y"), "values": (2, 1, 0)}, ""),
@@ -36,7 +39,7 @@ def test_a_fault_bears_the_names_that_the_user_wrote():
     given = ("semantic", ("b", "x"), (1, 1), None)
     assert labels_fault(*given, flag).startswith("--values: ")
     assert labels_fault(*given, "labels.{}".format).startswith("labels.values: ")
-    with pytest.raises(InputError, match="^--seed-threshold: is 0.3, --threshold 0.4; allowed"):
+    with pytest.raises(InputError, match="^--seed-threshold: is 0.3, but --threshold is 0.4;"):
         Segmenting(0.4, 0.3).check()
 
 

@@ -110,9 +110,8 @@ def test_a_step_that_runs_again_over_a_damaged_store_makes_it_whole(
         except InputError as error:
             # Nothing is left that says whose files they are; the line names them.
             assert is_old and name == "journal"
-            for stranger in re.search(r"not of a store \((.*)\); choose", str(error))[1].split(
-                ", "
-            ):
+            listed = re.search(r"not belong to a store \((.*)\); choose", str(error))[1]
+            for stranger in listed.split(", "):
                 lost = store / stranger
                 shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
             step(folder)

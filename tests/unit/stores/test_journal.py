@@ -204,12 +204,12 @@ def test_a_void_journal_vouches_for_nothing_and_still_says_what_its_store_holds(
 def test_a_run_whose_store_another_has_taken_notes_nothing_more(tmp_path):
     lost = started(tmp_path, "old")
     new = started(tmp_path, "new")
-    with pytest.raises(InputError, match=f"{tmp_path}: another run"):
+    with pytest.raises(InputError, match=f"{tmp_path}: a run with other settings"):
         lost.append("a", {})
     new.append("b", {})
     assert Journal(tmp_path, "new", "labels").get("a") is None
     (tmp_path / NAME).unlink()
-    with pytest.raises(InputError, match=f"{tmp_path}: another run"):
+    with pytest.raises(InputError, match=f"{tmp_path}: a run with other settings"):
         new.append("c", {})
 
 

@@ -115,7 +115,9 @@ DAMAGED = (
 def test_a_damaged_record_of_a_run_is_told_with_what_to_do(tmp_path, text):
     path = tmp_path / "run.json"
     path.write_text(text)
-    with pytest.raises(InputError, match="run.json: is no record of a run, or damaged; delete it"):
+    with pytest.raises(
+        InputError, match="run.json: is not the record of a run, or is damaged; delete it"
+    ):
         read_record(path)
     path.write_text(json.dumps(RECORD))
     assert read_record(path) == RECORD

@@ -225,7 +225,7 @@ def test_a_root_of_another_program_is_refused_by_name(tmp_path, text):
 def test_a_folder_with_files_of_others_is_refused_and_left_alone(tmp_path):
     (tmp_path / "home" / "2023").mkdir(parents=True)
     (tmp_path / "home" / "2023" / "thesis.txt").write_text("precious")
-    with pytest.raises(InputError, match="has files that are not of a store .2023."):
+    with pytest.raises(InputError, match="has files that do not belong to a store .2023."):
         StoreWriter(tmp_path / "home", "k", "picture")
     assert (tmp_path / "home" / "2023" / "thesis.txt").read_text() == "precious"
 
@@ -246,7 +246,9 @@ def test_a_folder_with_a_journal_of_somebody_is_refused_and_left_alone(tmp_path,
     (tmp_path / "2023" / "thesis.txt").write_text("precious")
     (tmp_path / "journal.jsonl").write_text(journal)
     (tmp_path / ROOT).write_text("{}")
-    with pytest.raises(InputError, match="has files that are not of a store .2023.*delete them"):
+    with pytest.raises(
+        InputError, match="has files that do not belong to a store .2023.*delete them"
+    ):
         StoreWriter(tmp_path, key, "labels")
     assert (tmp_path / "2023" / "thesis.txt").read_text() == "precious"
     assert (tmp_path / "journal.jsonl").read_text() == journal
@@ -258,7 +260,7 @@ def test_a_numbered_folder_of_somebody_inside_a_store_is_refused_and_left_alone(
     write(tmp_path / "s")
     root = root_bytes(tmp_path / "s")
     (tmp_path / "s" / "2023").mkdir()
-    with pytest.raises(InputError, match="not of a store .2023."):
+    with pytest.raises(InputError, match="not belong to a store .2023."):
         StoreWriter(tmp_path / "s", key, "labels")
     assert root_bytes(tmp_path / "s") == root
     (tmp_path / "s" / "2023").rmdir()
@@ -281,7 +283,7 @@ def test_a_link_in_place_of_a_folder_of_a_store_is_refused_and_its_target_left_a
     if link.exists():
         shutil.rmtree(link)
     link.symlink_to(mine)
-    with pytest.raises(InputError, match=f"s/{place}: is a link, .*; remove the link"):
+    with pytest.raises(InputError, match=f"s/{place}: is a link; .*; remove the link"):
         StoreWriter(tmp_path / "s", key, "labels")
     assert root_bytes(tmp_path / "s") == root
     assert sorted(path.name for path in mine.rglob("*")) == ["c", "x.partial"]
@@ -421,7 +423,7 @@ def test_a_run_that_was_thought_lost_does_not_write_into_what_another_has_begun(
         found.append(block)
         return PICTURE[block.slices], {}
 
-    with pytest.raises(InputError, match=f"{tmp_path / 's'}: another run, with other settings"):
+    with pytest.raises(InputError, match=f"{tmp_path / 's'}: a run with other settings"):
         lost.fill("0", compute_slowly, label="lost")
     np.testing.assert_array_equal(Store.open(tmp_path / "s").array[:], PICTURE + 1)
     assert write(tmp_path / "s", PICTURE + 1, key="new") == []

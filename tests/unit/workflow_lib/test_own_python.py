@@ -39,5 +39,5 @@ def test_conda_environments_bring_their_own(elsewhere):
 
 def test_a_python_of_another_name_is_refused(elsewhere, monkeypatch):
     monkeypatch.setattr(sys, "executable", f"{elsewhere}/bin/python3.99")
-    with pytest.raises(WorkflowError, match="a program with the name python"):
+    with pytest.raises(WorkflowError, match="rules call the program python"):
         put_own_python_first(set())

@@ -48,8 +48,8 @@ def _read(path: Path) -> str | None:
 def in_known_order(slides: Sequence[str], stores: Sequence[str]) -> list[str]:
     """The same slides in the order in which their stores are listed; sorted if others are listed.
 
-    stores: root files, .../{slide}.ome.zarr/zarr.json. The order of slides has no meaning, so that
-    a list which is right need not be written anew.
+    stores: root files, .../{slide}.ome.zarr/zarr.json. The order of slides has no meaning, so a
+    correct list is not written again.
     """
     known = [Path(store).parent.name.removesuffix(".ome.zarr") for store in stores]
     return known if sorted(known) == sorted(slides) else sorted(slides)

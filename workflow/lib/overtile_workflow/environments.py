@@ -31,7 +31,7 @@ def put_own_python_first(deployment: Collection) -> None:
         return
     if not (folder / "python").exists():
         raise WorkflowError(
-            f"{sys.executable}: rules need a program with the name python, and {folder} "
+            f"{sys.executable}: rules call the program python, but {folder} "
             "has none; install Snakemake into a virtual environment (make env), or use --sdm conda"
         )
     os.environ["PATH"] = f"{folder}{os.pathsep}{before}"

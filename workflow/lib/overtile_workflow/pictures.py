@@ -1,4 +1,4 @@
-"""The same picture under two names: learnt from and scored, it makes scores too good."""
+"""The same picture under two names: in training and in scoring, it makes scores too good."""
 
 import os
 from collections import defaultdict

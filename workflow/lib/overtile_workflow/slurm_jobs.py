@@ -44,7 +44,7 @@ def begin(workflow) -> None:
         fcntl.flock(run, fcntl.LOCK_EX)
         end_jobs(Path.cwd())
     except OSError as error:
-        say(f"jobs in SLURM's queue are left alone: {RUNS} cannot be locked: {error.strerror}")
+        say(f"jobs in SLURM's queue are not cancelled: {RUNS} cannot be locked: {error.strerror}")
 
 
 def check_limits(workflow) -> None:
@@ -52,9 +52,9 @@ def check_limits(workflow) -> None:
     is_limited = "abreast" in workflow.global_resources
     if not is_limited or not workflow.resource_scopes.is_local("abreast"):
         raise WorkflowError(
-            "resources: abreast=1 of scope local is missing, so that a job shared by 50 slides "
-            "would ask for the memory of all of them at once; take workflow/profiles/slurm, and "
-            "where --resources or --set-resource-scopes replace what it says, "
+            "resources: abreast=1 with scope local is missing; without it, a job of 50 slides asks "
+            "for the memory of all 50; use --workflow-profile workflow/profiles/slurm. If you give "
+            "--resources or --set-resource-scopes, they replace those of the profile: then "
             "write --resources abreast=1 gpu=1 and --set-resource-scopes abreast=local"
         )
 
@@ -83,7 +83,7 @@ def ask_age_once() -> None:
     seconds = plugin.get_min_job_age()
     if seconds is None:
         raise WorkflowError(
-            "scontrol show config does not say MinJobAge, so that jobs could be lost; "
+            "scontrol show config does not show MinJobAge; without it, ended jobs can be missed; "
             "run again when SLURM answers"
         )
     plugin.get_min_job_age = lambda: seconds
@@ -112,7 +112,7 @@ def end_jobs(folder: Path) -> None:
         if time.monotonic() > end:
             raise WorkflowError(
                 f"SLURM jobs {', '.join(left)} of a run that was killed do not end; "
-                "run again when squeue lists them no more"
+                "run again when squeue no longer lists them"
             )
         time.sleep(1)
         left = left_jobs(folder)
@@ -142,7 +142,7 @@ def ask(*command: str) -> str:
     except (OSError, subprocess.CalledProcessError) as error:
         reason = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
         raise WorkflowError(
-            f"{command[0]} failed, and jobs of a killed run may be in SLURM's queue: {reason}; "
+            f"{command[0]} failed: {reason}; jobs of a killed run may still be in SLURM's queue; "
             "run again when SLURM answers"
         ) from None
 
