@@ -24,6 +24,7 @@ def build_parser():
     parser.add_argument(
         "--mask", type=cli.path, help="look only where this picture or label store is not 0"
     )
+    parser.epilog = "a negative fill value needs an equals sign, as in --fill-value=-3.4e+38"
     add_settings(parser, Predicting)
     parser.add_argument(
         "--workers",

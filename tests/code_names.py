@@ -54,13 +54,15 @@ def unnamed(step: str) -> list[tuple[tuple[str, ...], str]]:
 
 
 def name_before(step: str, chosen: tuple[str, ...]) -> str:
-    """The last name of a step's results with these choices; of one that is new, the step's first.
+    """The last name of a step's results with these choices, or else with most of them.
 
-    Results of different choices may have got different names: none may get that of another one.
+    Results of different choices may have got different names: none may get that of another one. A
+    choice that came later was none before: what it adds to had the name without it.
     """
     own = [(of_choice, name) for of, _, name, of_choice in read_table() if of == f"{step}.py"]
-    same = [name for of_choice, name in own if of_choice == ",".join(chosen)]
-    return same[-1] if same else own[0][1]
+    parts = [(set(filter(None, of_choice.split(","))), name) for of_choice, name in own]
+    held = [(len(part), n, name) for n, (part, name) in enumerate(parts) if part <= {*chosen}]
+    return max(held)[2]
 
 
 def add_names(step: str, is_same: bool) -> None:

@@ -77,6 +77,11 @@ def first_name(script: str | Path) -> str:
     return next((name for (of, _), name in known.items() if of == script.name), code_digest(script))
 
 
+def registered_names(file: str | Path, registry: str) -> list[str]:
+    """Names of the entries of a registry, from the source of its module."""
+    return [name for found in _module(Path(file)).named(registry) for name in found.places]
+
+
 @cache
 def raw_digest(script: Path, chosen: frozenset[str] = frozenset()) -> str:
     """Digest of the code alone, whatever name it has.
@@ -222,14 +227,18 @@ class Definition:
         is_registry = isinstance(value, ast.Call) and getattr(value.func, "id", "") == "Registry"
         return value if is_registry else None
 
+    @property
+    def places(self) -> dict[str, str]:
+        """Where the entries of a registry are found, by name; nothing for anything else."""
+        return {} if self._registry is None else ast.literal_eval(self._registry.args[0])
+
     def registered(self, chosen: frozenset[str]) -> list[str]:
         """Where entries of a registry are found: those chosen, and those that always count."""
         if self._registry is None:
             return []
-        places = ast.literal_eval(self._registry.args[0])
         always = [k.value for k in self._registry.keywords if k.arg == "always"]
         wanted = chosen.union(*map(ast.literal_eval, always))
-        return sorted({place for name, place in places.items() if name in wanted})
+        return sorted({place for name, place in self.places.items() if name in wanted})
 
 
 def _collect_names(node: ast.AST, found: dict[str, set[str]]) -> None:

@@ -293,7 +293,10 @@ def test_every_function_that_computes_pixels_of_a_step_is_reached():
         assert f"{place} 0" in found
 
 
-DEFINING = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+DEFINING = (
+    *(ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign),
+    ast.AnnAssign,
+)
 SHOWN_WHILE_WAITING = {"progress", "fill", "add"}
 ABOUT_SCORES = {"Score", "Metric"}
 COUNTED = sorted(

@@ -39,3 +39,14 @@ def test_the_same_results_keep_the_name_of_each_choice(project, step):
     code_names.add_names(step, is_same=True)
     assert names_today(step) == before
     assert code_names.unnamed(step) == []
+
+
+def test_a_choice_that_came_later_keeps_the_name_of_the_others(project):
+    """A family of networks, beside the loss that training chose before there were families."""
+    rows = ["first\tfirst", "loss\tloss\tcross_entropy", "dice\tdice\tcross_entropy_dice"]
+    code_names.TABLE.write_text("".join(f"train.py\t{row}\n" for row in rows))
+    code_names.add_names("train", is_same=True)
+    assert names_today("train") == {
+        ("cross_entropy", "unet"): "loss",
+        ("cross_entropy_dice", "unet"): "dice",
+    }

@@ -49,6 +49,7 @@ from overtile_workflow.environments import network_environment, put_own_python_f
 from overtile_workflow.outside import OutsideFiles
 from overtile_workflow.settings import (
     as_from_the_start,
+    check_families,
     check_settings,
     check_together,
     later_flags,
@@ -119,10 +120,14 @@ def find_sheet(path):
     return str(ROOT / path) if shipped and not Path(path).exists() else path
 
 
+FAMILIES = DIGEST["registered_names"](
+    f"{SCRIPTS}/overtile/networks/family.py", "FAMILIES"
+)
 SCHEMA = load_schema(ROOT / "workflow" / "schemas" / "config.schema.yaml")
 try:
     config = check_settings(config, SCHEMA, "configuration")
     check_together(config, "configuration")
+    check_families(config["models"], FAMILIES, "configuration")
     SHEET = find_sheet(config["slides"])
     SLIDES = read_sheet(SHEET, config["data"])
     TRAINED = [name for name, m in config["models"].items() if m["package"] is None]
@@ -176,7 +181,7 @@ def family_of(model):
         return MODELS[model]["family"]
     plan = Path(MODELS[model]["package"], "plan.yaml")
     named = plan.is_file() and re.search(
-        r"^family: (\S+)$", plan.read_text("utf-8"), re.M
+        r"^family: (\S+)$", plan.read_text("utf-8", errors="replace"), re.M
     )
     return (
         named[1]

@@ -6,11 +6,11 @@ from functools import cache
 from pathlib import Path
 
 from overtile.ingest.catalogue import Slide
+from overtile.metrics.score_files import read_score_file
 from overtile.planning.plan import Plan
 from overtile.planning.reading import read_plan
 from overtile.reporting.crate import Result
 from overtile.reporting.left_out import why_left_out
-from overtile.reporting.score_files import read_score
 from overtile.stores.digest import digest_file
 from overtile.stores.run_log import read_record
 from overtile.stores.store import ROOT, Store, finished_labels, store_path
@@ -162,7 +162,7 @@ class _Walk:
         picture = self._results / _picture(slide.name)
         if not path.is_file() or not (picture / ROOT).is_file():
             return False
-        score, labels = read_score(path), finished_labels(Store.open(picture))
+        score, labels = read_score_file(path), finished_labels(Store.open(picture))
         is_of_them = (score.slide, score.model) == (slide.name, model)
         return is_of_them and why_left_out(score, slide, labels, REFERENCE) is None
 

@@ -6,9 +6,11 @@ import jsonschema
 import pytest
 import yaml
 
+from overtile.code_digest import registered_names
+from overtile.networks import family
 from overtile.settings.checks import to_plain
 from overtile.settings.model import Settings
-from overtile_workflow.settings import check_settings, load_schema
+from overtile_workflow.settings import check_families, check_settings, load_schema
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA_FILE = ROOT / "workflow" / "schemas" / "config.schema.yaml"
@@ -162,3 +164,19 @@ def test_a_wrong_value_is_refused_with_its_place_and_what_is_allowed(schema, tex
     message = refusal(schema, text)
     for part in parts:
         assert part in message
+
+
+def test_an_unknown_family_is_refused_before_anything_runs(schema):
+    families = registered_names(family.__file__, "FAMILIES")
+    assert families == list(family.FAMILIES)
+    values = check(schema, LEAST.replace("unet: {}", "unet: {}, other: {family: unett}"))
+    with pytest.raises(ValueError) as error:
+        check_families(values["models"], families, "config.yaml")
+    message = "config.yaml: models.other.family is 'unett'; did you mean 'unet'?"
+    assert str(error.value) == message
+
+
+def test_a_finished_model_has_the_family_that_its_plan_names(schema):
+    taken = "unet: {family: unett, package: elsewhere/package}"
+    values = check(schema, LEAST.replace("unet: {}", taken))
+    check_families(values["models"], ["unet"], "config.yaml")

@@ -3,6 +3,7 @@
 import difflib
 import re
 import runpy
+from collections.abc import Sequence
 from pathlib import Path
 
 import jsonschema
@@ -40,6 +41,16 @@ def check_together(config: dict, where: str) -> None:
     fault = _TOGETHER["configuration_fault"](config)
     if fault:
         raise ValueError(f"{where}: {fault}")
+
+
+def check_families(models: dict, families: Sequence[str], where: str) -> None:
+    """Check the kinds of networks that are trained here. Raises ValueError, one line."""
+    for name, model in models.items():
+        family = model["family"]
+        if model["package"] is None and family not in families:
+            raise ValueError(
+                f"{where}: models.{name}.family is {family!r}; {nearest(family, list(families))}"
+            )
 
 
 def without_later_defaults(section: str, values: dict, schema: dict) -> dict:
