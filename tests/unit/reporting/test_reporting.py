@@ -264,7 +264,7 @@ def test_a_broken_history_is_refused(tmp_path, text):
 def test_a_plan_of_something_else_is_refused(tmp_path):
     (tmp_path / "plan.yaml").write_text("a: 1\n")
     with pytest.raises(InputError, match=r"plan\.yaml.*plan\.py"):
-        models.read_model(tmp_path, lambda _: "code")
+        models.read_model(tmp_path, lambda *_: "code")
 
 
 def test_only_folds_of_the_plan_are_shown(tmp_path):
