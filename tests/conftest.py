@@ -44,7 +44,10 @@ def warm_steps() -> Iterator[Warm]:
 
 @pytest.fixture(scope="session")
 def step(warm_steps):
-    """Run a script as a user would: step("ingest", "--image", ...) gives the finished process."""
+    """Run a script as a user would: step("ingest", "--image", ...) gives the finished process.
+
+    With options of `subprocess.run` other than `cwd`, in a process of its own.
+    """
 
     def run(name: str, *arguments: object, **options) -> subprocess.CompletedProcess:
         words = [ROOT / "scripts" / f"{name}.py", *arguments]
@@ -62,6 +65,18 @@ def done(step):
 
     def run(name: str, *arguments: object) -> subprocess.CompletedProcess:
         result = step(name, *arguments)
+        assert result.returncode == 0, result.stderr
+        return result
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def done_cold(step):
+    """Like `done`, in a process of its own: it has another order of sets than warm ones."""
+
+    def run(name: str, *arguments: object) -> subprocess.CompletedProcess:
+        result = step(name, *arguments, env=os.environ | {"PYTHONHASHSEED": "random"})
         assert result.returncode == 0, result.stderr
         return result
 

@@ -6,7 +6,8 @@
 A server imports the modules once and forks for each program. The fork has arguments, environment,
 folder and streams of its own and ends as any process, so nothing of a program stays for the next.
 What a program does while it imports, how long it takes to start, and what happens to its process
-from outside are no matter for this: such tests start a process of their own.
+from outside are no matter for this: such tests start a process of their own. So do tests that two
+runs give the same bytes: all forks of a server have one order of sets and one state of np.random.
 """
 
 import atexit

@@ -359,7 +359,7 @@ def test_a_record_in_a_file_of_its_own_speaks_for_one_content_only(trained):
     assert runs_of_package() == []
 
 
-def test_describing_again_gives_the_same_bytes(done, results):
+def test_describing_again_gives_the_same_bytes(done_cold, results):
     before = (results / "ro-crate-metadata.json").read_bytes()
-    done("crate", *flags(results))
+    done_cold("crate", *flags(results))
     assert (results / "ro-crate-metadata.json").read_bytes() == before

@@ -16,12 +16,12 @@ def test_a_slide_with_jpeg_tiles_is_streamed_with_its_pixel_size(done, data, tmp
     assert store.levels > 2
 
 
-def test_a_second_run_on_the_same_file_gives_the_same_bytes(done, data, tmp_path):
+def test_a_second_run_on_the_same_file_gives_the_same_bytes(done, done_cold, data, tmp_path):
     raw = data / "em_isbi2012" / "image" / "00.png"
     roots = []
-    for name in ("a", "b", "a"):
+    for run, name in ((done, "a"), (done_cold, "b"), (done, "a")):
         folder = tmp_path / name / "s.ome.zarr"
-        done("ingest", "--image", raw, "--store", folder / "zarr.json")
+        run("ingest", "--image", raw, "--store", folder / "zarr.json")
         roots.append((folder / "zarr.json").read_bytes())
     assert roots[0] == roots[1] == roots[2]
 

@@ -74,7 +74,7 @@ def read_score_file(path: Path) -> ScoreFile:
     values = read_json(path)
     try:
         score_file = _checked(path, values)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: not a score file, or damaged ({type(error).__name__}: {error}); delete it "
             "and make it again with scripts/evaluate.py"

@@ -61,6 +61,7 @@ def test_files_of_evaluation_contradict_themselves_nowhere(tmp_path):
         {"pixels": 81},
         {"rand": {}},
         {"rand": {"f1": 0.5, "split": 0.9, "merge": 0.9}},
+        {"rand": {"f1": 10**400, "split": 0.9, "merge": 0.9}},
         {"information": {"f1": 1.5, "splits_bits": 0.1, "merges_bits": 0.2}},
         {"slide": 3},
         {"confusion": [[54, 6]]},

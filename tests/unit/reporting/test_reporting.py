@@ -264,7 +264,7 @@ def test_a_broken_history_is_refused(tmp_path, text):
 def test_a_plan_of_something_else_is_refused(tmp_path):
     (tmp_path / "plan.yaml").write_text("a: 1\n")
     with pytest.raises(InputError, match=r"plan\.yaml.*plan\.py"):
-        models.read_model(tmp_path, lambda _: "code")
+        models.read_model(tmp_path, lambda *_: "code")
 
 
 def test_only_folds_of_the_plan_are_shown(tmp_path):
@@ -273,7 +273,7 @@ def test_only_folds_of_the_plan_are_shown(tmp_path):
     for number in (0, 2, 3):
         (tmp_path / f"fold{number}").mkdir()
         (tmp_path / f"fold{number}" / "history.tsv").write_text(f"epoch\tloss\n1\t{number}\n")
-    model = models.read_model(tmp_path, lambda _: "code")
+    model = models.read_model(tmp_path, lambda *_: "code")
     assert [(f.number, f.history["loss"]) for f in model.folds] == [(0, [0.0]), (2, [2.0])]
 
 
