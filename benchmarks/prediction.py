@@ -88,7 +88,7 @@ def make_network(case: Case):
 
 
 def quantised(network, device: Device) -> Callable[[np.ndarray], np.ndarray]:
-    """The network from pixels to stored values, as `inference.predictor` runs it."""
+    """The network from pixels to stored values, as `prediction.predictor` runs it."""
 
     @torch.inference_mode()
     def run(pixels: np.ndarray) -> np.ndarray:
