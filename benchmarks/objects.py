@@ -19,8 +19,8 @@ from own_process import SCRIPTS, in_own_process, measure_step
 
 sys.path.insert(0, str(SCRIPTS))
 
+from overtile.networks.channels import STEPS  # noqa: E402
 from overtile.prediction.memory import SHARD_SCALE  # noqa: E402
-from overtile.prediction.predictor import QUANTISATION  # noqa: E402
 from overtile.stores.ngff import multiscale_attributes  # noqa: E402
 from overtile.stores.writer import StoreWriter  # noqa: E402
 
@@ -39,13 +39,13 @@ def make_probabilities(folder: Path, objects: int) -> None:
 
     def draw(block):
         y, x = (np.arange(s.start, s.stop) % PERIOD_PX < 3 for s in block.slices[1:])
-        cell = np.where(y[:, None] & x, QUANTISATION, 0).astype(np.uint8)[None]
-        return np.stack([QUANTISATION - cell, cell]), {}
+        cell = np.where(y[:, None] & x, STEPS, 0).astype(np.uint8)[None]
+        return np.stack([STEPS - cell, cell]), {}
 
     writer.fill("0", draw, f"{objects} objects")
     ome = multiscale_attributes(folder.name, "czyx", [(1, 1, 1)], None, is_label=False)
     names = ["background", "cell"]
-    writer.commit(ome, class_names=names, scale=1 / QUANTISATION, pixel_size_um=None)
+    writer.commit(ome, class_names=names, scale=1 / STEPS, pixel_size_um=None)
 
 
 def measure(probabilities: Path, folder: Path, flags: list[str]) -> tuple[float, float, int]:

@@ -20,13 +20,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from network_plan import plan_unet
 from own_process import in_own_process
 from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from overtile.geometry.spans import plan_blocks  # noqa: E402
-from overtile.networks.architecture import Architecture, choose_levels  # noqa: E402
+from overtile.networks.channels import STEPS  # noqa: E402
 from overtile.networks.device import (  # noqa: E402
     Device,
     choose_device,
@@ -34,9 +35,7 @@ from overtile.networks.device import (  # noqa: E402
 )
 from overtile.networks.fuse import ready_for_inference  # noqa: E402
 from overtile.networks.normalise import Normalised  # noqa: E402
-from overtile.networks.unet import UNet  # noqa: E402
 from overtile.prediction.memory import BLOCKS_AT_ONCE, SHARD_SCALE, plan_tiling  # noqa: E402
-from overtile.prediction.predictor import QUANTISATION  # noqa: E402
 from overtile.prediction.tiles import predict_block  # noqa: E402
 from overtile.stores.ngff import multiscale_attributes  # noqa: E402
 from overtile.stores.store import Store  # noqa: E402
@@ -80,11 +79,11 @@ class Case:
 
 
 def make_network(case: Case):
-    """A network with random weights, ready to run, and its architecture."""
+    """A network with random weights, ready to run, and its plan."""
     torch.manual_seed(0)
-    pools, kernels = choose_levels(case.ndim, case.depth, (1.0,) * 3)
-    architecture = Architecture(case.ndim, 1, 2, case.width, pools, kernels)
-    return ready_for_inference(UNet(architecture), case.device), architecture
+    plan = plan_unet(case.ndim, case.depth, case.width)
+    network = plan.network.build(plan.architecture)
+    return ready_for_inference(network, case.device, case.ndim), plan
 
 
 def quantised(network, device: Device) -> Callable[[np.ndarray], np.ndarray]:
@@ -93,29 +92,30 @@ def quantised(network, device: Device) -> Callable[[np.ndarray], np.ndarray]:
     @torch.inference_mode()
     def run(pixels: np.ndarray) -> np.ndarray:
         p = network(torch.from_numpy(pixels).to(device.torch)).softmax(dim=1)
-        return (p * QUANTISATION).round_().to(torch.uint8).cpu().numpy()
+        return (p * STEPS).round_().to(torch.uint8).cpu().numpy()
 
     return run
 
 
-def whole_step(slide: Store, run, architecture, tiling, folder: Path) -> None:
+def whole_step(slide: Store, run, plan, tiling, folder: Path) -> None:
     """Read, predict, write: what predict.py does after its start."""
     writer = StoreWriter(folder, "benchmark", "probabilities")
-    shape = (architecture.classes, *slide.shape)
+    shape = (len(plan.channels), *slide.shape)
     writer.add_array("0", shape, np.uint8, "czyx", SHARD_SCALE)
 
     def predict(block):
         pixels = seen(slide)
-        found = predict_block(run, architecture, pixels, block, tiling.tile_px, tiling.batch_tiles)
+        how = (tiling.tile_px, tiling.batch_tiles)
+        found = predict_block(run, plan.geometry, pixels, block, *how)
         give_back_freed_memory()
         return found, {}
 
     writer.fill("0", predict, "overtile", workers=BLOCKS_AT_ONCE)
 
 
-def bare_network(run, architecture, tiling, shape: tuple[int, int, int]) -> float:
+def bare_network(run, plan, tiling, shape: tuple[int, int, int]) -> float:
     """Seconds that the network alone takes for a slide, from a few tiles in memory."""
-    source, _ = architecture.sizes_for(tiling.tile_px)
+    source, _ = plan.geometry.sizes_for(tiling.tile_px)
     pixels = np.random.default_rng(0).normal(size=(1, 1, *source)).astype(np.float32)
     run(pixels)
     seconds = []
@@ -123,7 +123,7 @@ def bare_network(run, architecture, tiling, shape: tuple[int, int, int]) -> floa
         start = time.perf_counter()
         run(pixels)
         seconds.append(time.perf_counter() - start)
-    edges = tiling.tile_px if architecture.ndim == 3 else (1, *tiling.tile_px)
+    edges = tiling.tile_px if plan.geometry.ndim == 3 else (1, *tiling.tile_px)
     return statistics.median(seconds) * len(plan_blocks(shape, edges))
 
 
@@ -133,26 +133,25 @@ def monai_window(folder: Path, case: Case) -> float:
 
     device = case.device
     torch.set_num_threads(device.threads)
-    network, architecture = make_network(case)
-    margin = [m for m in reversed(architecture.margin_px) for _ in range(2)]
-    stride = architecture.stride
+    network, plan = make_network(case)
+    geometry = plan.geometry
+    margin = [m for m in reversed(geometry.margin_px) for _ in range(2)]
+    stride = geometry.stride
 
     def same_size(x: torch.Tensor) -> torch.Tensor:
-        source, _ = architecture.sizes_for(tuple(x.shape[2:]))
-        more = [
-            s - n - 2 * m
-            for s, n, m in zip(source, x.shape[2:], architecture.margin_px, strict=True)
-        ]
+        source, _ = geometry.sizes_for(tuple(x.shape[2:]))
+        sizes = zip(source, x.shape[2:], geometry.margin_px, strict=True)
+        more = [s - n - 2 * m for s, n, m in sizes]
         pad = list(margin)
         for axis, extra in enumerate(reversed(more)):
             pad[2 * axis + 1] += extra
         logits = network(functional.pad(x, pad, mode="reflect"))
         return logits[(..., *(slice(0, n) for n in x.shape[2:]))].softmax(dim=1)
 
-    window = MONAI_WINDOW_PX[architecture.ndim]
+    window = MONAI_WINDOW_PX[geometry.ndim]
     assert all(n % s == 0 for n, s in zip(window, stride, strict=True))
     pixels = np.asarray(seen(Store.open(folder))[:])[None]
-    picture = torch.from_numpy(pixels if architecture.ndim == 3 else pixels[:, :, 0])
+    picture = torch.from_numpy(pixels if geometry.ndim == 3 else pixels[:, :, 0])
     with torch.inference_mode():
         start = time.perf_counter()
         picture = picture.to(device.torch)
@@ -162,19 +161,19 @@ def monai_window(folder: Path, case: Case) -> float:
 
 def compare(case: Case) -> None:
     """One table: bare network, the whole step, and MONAI."""
-    network, architecture = make_network(case)
+    network, plan = make_network(case)
     run = quantised(network, case.device)
     times: dict[str, list[float]] = {"bare": [], "ours": [], "MONAI": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "slide.ome.zarr"
         slide = make_slide(folder, case.shape)
-        tiling = plan_tiling(architecture, case.shape, 1, case.device, MEMORY_GB)
+        tiling = plan_tiling(plan, case.shape, 1, case.device, MEMORY_GB)
         for number in range(case.rounds):
-            before = bare_network(run, architecture, tiling, case.shape)
+            before = bare_network(run, plan, tiling, case.shape)
             start = time.perf_counter()
-            whole_step(slide, run, architecture, tiling, Path(name) / f"{number}.ome.zarr")
+            whole_step(slide, run, plan, tiling, Path(name) / f"{number}.ome.zarr")
             times["ours"].append(time.perf_counter() - start)
-            after = bare_network(run, architecture, tiling, case.shape)
+            after = bare_network(run, plan, tiling, case.shape)
             times["bare"].append((before + after) / 2)
         times["MONAI"].append(in_own_process(monai_window, folder, case))
     title = "Slide" if case.ndim == 2 else "Volume"
@@ -201,8 +200,8 @@ def compare(case: Case) -> None:
 
 def paper_tile(device: Device) -> None:
     """A 512 x 512 picture through the paper's network of 31 million parameters."""
-    network, architecture = make_network(Case((1, 512, 512), 2, 64, 4, device))
-    source, _ = architecture.sizes_for((512, 512))
+    network, plan = make_network(Case((1, 512, 512), 2, 64, 4, device))
+    source, _ = plan.geometry.sizes_for((512, 512))
     pixels = torch.randn(1, 1, *source)
     seconds = []
     with torch.inference_mode():

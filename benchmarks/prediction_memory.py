@@ -13,16 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from network_plan import plan_unet
 from own_process import SCRIPTS, in_own_process, measure_step
 
 sys.path.insert(0, str(SCRIPTS))
 
-from overtile.networks.architecture import Architecture, choose_levels  # noqa: E402
-from overtile.networks.unet import UNet  # noqa: E402
 from overtile.networks.weights import save_weights  # noqa: E402
-from overtile.planning.plan import FORMAT, Fold, Plan, Weights  # noqa: E402
-from overtile.settings.checks import to_plain  # noqa: E402
-from overtile.settings.model import Augmentation  # noqa: E402
 from overtile.stores.digest import digest_file  # noqa: E402
 from overtile.stores.ngff import multiscale_attributes  # noqa: E402
 from overtile.stores.writer import StoreWriter  # noqa: E402
@@ -46,32 +42,12 @@ def make_slide(folder: Path, edge_px: int) -> None:
 def make_model(folder: Path, width: int) -> None:
     """A package of one network with random weights."""
     torch.manual_seed(0)
-    pools, kernels = choose_levels(2, 2, (1.0,) * 3)
-    architecture = Architecture(2, 1, 2, width, pools, kernels)
+    plan = plan_unet(2, 2, width)
     folder.mkdir()
     weights = folder / "fold0.safetensors"
-    save_weights(weights, UNet(architecture))
-    plan = Plan(
-        format=FORMAT,
-        classes=("background", "cell"),
-        architecture=architecture,
-        spacing=(1.0, 1.0),
-        tile_output_px=architecture.sizes_for((388, 388))[1],
-        weights=Weights(10.0, 5.0, None, 1e-6, (1.0, 1.0)),
-        loss="cross_entropy",
-        optimiser="adam",
-        learning_rate=0.001,
-        batch_tiles=1,
-        epochs=1,
-        steps_per_epoch=1,
-        validation_tiles=1,
-        augmentation=Augmentation(),
-        seed=0,
-        folds=(Fold(("slide",), ()),),
-        slides=(),
-    )
+    save_weights(weights, plan.network.build(plan.architecture))
     members = [{"file": weights.name, "sha256": digest_file(weights)}]
-    write_yaml(folder / "plan.yaml", {**to_plain(plan), "members": members})
+    write_yaml(folder / "plan.yaml", {**plan.written(), "members": members})
 
 
 def measure(slide: Path, model: Path, target: Path, memory_gb: float) -> tuple[float, float]:
