@@ -42,7 +42,7 @@ def make_probabilities(folder: Path, objects: int) -> None:
         cell = np.where(y[:, None] & x, STEPS, 0).astype(np.uint8)[None]
         return np.stack([STEPS - cell, cell]), {}
 
-    writer.fill("0", draw, f"{objects} objects")
+    writer.fill("0", draw, label=f"{objects} objects")
     ome = multiscale_attributes(folder.name, "czyx", [(1, 1, 1)], None, is_label=False)
     names = ["background", "cell"]
     writer.commit(ome, class_names=names, scale=1 / STEPS, pixel_size_um=None)

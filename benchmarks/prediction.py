@@ -60,7 +60,7 @@ def make_slide(folder: Path, shape: tuple[int, int, int]) -> Store:
     def draw(block):
         return rng.integers(0, 255, block.shape, np.uint8)[None], {}
 
-    writer.fill("0", draw, "slide")
+    writer.fill("0", draw, label="slide")
     ome = multiscale_attributes(folder.name, "czyx", [(1, 1, 1)], None, is_label=False)
     writer.commit(ome, mean=[127.0], std=[70.0], pixel_size_um=None)
     return Store.open(folder)
@@ -110,7 +110,7 @@ def whole_step(slide: Store, run, plan, tiling, folder: Path) -> None:
         give_back_freed_memory()
         return found, {}
 
-    writer.fill("0", predict, "overtile", workers=BLOCKS_AT_ONCE)
+    writer.fill("0", predict, label="overtile", workers=BLOCKS_AT_ONCE)
 
 
 def bare_network(run, plan, tiling, shape: tuple[int, int, int]) -> float:

@@ -34,7 +34,7 @@ def make_slide(folder: Path, edge_px: int) -> None:
     def draw(block):
         return square[(slice(None), *(slice(0, n) for n in block.shape))], {}
 
-    writer.fill("0", draw, f"slide of {edge_px} px")
+    writer.fill("0", draw, label=f"slide of {edge_px} px")
     ome = multiscale_attributes(folder.name, "czyx", [(1, 1, 1)], None, is_label=False)
     writer.commit(ome, mean=[127.0], std=[74.0], pixel_size_um=None)
 

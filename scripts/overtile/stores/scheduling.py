@@ -114,7 +114,8 @@ def _share(client: "distributed.Client", write: Write) -> Write:
     from distributed import WorkerPlugin, get_worker
     from distributed.protocol.pickle import dumps, loads
 
-    name_of_work, packed_write = f"overtile-{uuid4()}", dumps(write)
+    name_of_work = f"overtile-{uuid4()}"
+    packed_write = dumps(lambda: write)  # a closure: by value, whatever modules a worker has
 
     class Work(WorkerPlugin):
         name = name_of_work
@@ -127,7 +128,7 @@ def _share(client: "distributed.Client", write: Write) -> Write:
     def write_by_plugin(block: Block) -> dict:
         plugin: Any = get_worker().plugins[name_of_work]
         if plugin.write is None:
-            plugin.write = loads(plugin.packed)
+            plugin.write = loads(plugin.packed)()
         return plugin.write(block)
 
     client.register_plugin(Work())
