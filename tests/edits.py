@@ -169,6 +169,10 @@ WITH_EFFECT: dict[str, tuple[str, Callable[[Path], None]]] = {
         "predict",
         replace(f"{LIBRARY}/networks/normalise.py", "spread or 1.0", "spread or 2.0"),
     ),
+    "layers of the chosen network": (
+        "predict",
+        replace(f"{LIBRARY}/networks/unet/layers.py", "[crop(skips.pop(), x", "[crop(skips[0], x"),
+    ),
     "the order of ties": (
         "segment",
         replace(f"{LIBRARY}/objects/class_map.py", "part > best", "part >= best"),

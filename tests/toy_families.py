@@ -8,20 +8,21 @@ from torch import nn
 from overtile.networks.blocks import CONV, crop, initialise
 from overtile.networks.channels import Channel, class_channels
 from overtile.networks.family import Decided, Decisions, Facts, Family, Geometry
+from overtile.settings.ranges import Width
 
 
 @dataclass(frozen=True)
 class ToySettings:
     """Settings of a model that decide about it."""
 
-    width: int
+    width: Width
 
 
 @dataclass(frozen=True)
 class ToyArchitecture(Decisions):
     """Two padded convolutions with kernels of 3. width: channels between them."""
 
-    width: int
+    width: Width
 
 
 class Padded(nn.Module):

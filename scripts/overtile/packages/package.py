@@ -72,6 +72,7 @@ def folder_of(package: Path) -> Path:
 
 
 def check_members(members: Members, where: str) -> None:
+    """Raise InputError, one line, for digests or names of weight files that cannot be right."""
     names = [member.file for member in members.members]
     for member in members.members:
         if not re.fullmatch("[0-9a-f]{64}", member.sha256):

@@ -26,6 +26,7 @@ class Trained:
 
 
 def read_trained(fold: Path) -> Trained:
+    """What a package takes from a fold; InputError, one line, if the fold has none of it."""
     path = fold / "fold.json"
     done = read_json(path)
     try:

@@ -41,7 +41,7 @@ FIRST = frozenset(
 
 @dataclass(frozen=True)
 class Weights:
-    """How a weight map is made; see `stores.weights.Weighting`. class_weights: one per class."""
+    """How a weight map is made; see `targets.weights.Weighting`. class_weights: one per class."""
 
     w0: Positive
     sigma_px: Positive

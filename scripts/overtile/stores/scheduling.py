@@ -109,17 +109,18 @@ def _count_workers(client: "distributed.Client") -> int:
 def _share(client: "distributed.Client", write: Write) -> Write:
     """Send `write` once to each worker, and to each that comes later; return a short way to it.
 
-    It may hold a mask of many MB, too much to travel with every block.
+    It may hold a mask of many MB, too much to travel with every block. A worker unpacks it with its
+    first block: networks are loaded in that block's thread, and an error there reaches the caller.
     """
     from distributed import WorkerPlugin, get_worker
+    from distributed.protocol.pickle import dumps, loads
 
     name_of_work = f"overtile-{uuid4()}"
+    packed_write = dumps(lambda: write)  # a closure: by value, whatever modules a worker has
 
     class Work(WorkerPlugin):
         name = name_of_work
-
-        def setup(self, worker) -> None:
-            self.write = write
+        packed, write = packed_write, None
 
         def teardown(self, worker) -> None:
             # A worker without its scheduler must not go on writing: another run may have begun.
@@ -127,6 +128,8 @@ def _share(client: "distributed.Client", write: Write) -> Write:
 
     def write_by_plugin(block: Block) -> dict:
         plugin: Any = get_worker().plugins[name_of_work]
+        if plugin.write is None:
+            plugin.write = loads(plugin.packed)()
         return plugin.write(block)
 
     client.register_plugin(Work())

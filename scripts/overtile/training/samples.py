@@ -67,7 +67,16 @@ def open_slides(
 
 
 def refuse_unlike(plan: Plan, slides: Iterable[Slide]) -> None:
-    """Raise InputError, one line, where channels, classes or weights are not those of a plan."""
+    """Raise InputError, one line, where channels, classes or weights are not those of a plan.
+
+    Also for a plan whose network has channels that no loss is for: they would count as classes.
+    """
+    others = [channel.name for channel in plan.channels if channel.kind != "probability"]
+    if others:
+        raise InputError(
+            f"plan: family is {plan.family!r}, whose network gives more than classes "
+            f"({', '.join(others)}); only classes can be trained; choose another family"
+        )
     for slide in slides:
         channels = slide.image.array.shape[0]
         if channels != plan.architecture.in_channels:

@@ -34,7 +34,7 @@ from overtile.stores.store import Store
 from overtile.stores.yaml_files import write_yaml
 from overtile.training.checkpoint import Origin
 from overtile.training.loop import train_fold
-from overtile.training.samples import Slide
+from overtile.training.samples import Slide, refuse_unlike
 from tests.plans import known_slide, small_plan
 from tests.toy_families import ToyArchitecture
 from tests.unit.finished import raw
@@ -177,6 +177,12 @@ def test_a_plan_is_checked_by_the_declaration_of_its_family(change, words):
 def test_a_family_that_is_not_there_is_one_line():
     with pytest.raises(InputError, match="settings: family is 'segnet'; allowed: unet"):
         load_family("segnet", "settings")
+
+
+def test_a_network_that_gives_more_than_classes_is_not_trained_as_if_they_were_classes():
+    refuse_unlike(small_plan(family="toy", architecture=TOY), [])
+    with pytest.raises(InputError, match=r"family is 'distance'.* \(distance\); only classes can"):
+        refuse_unlike(small_plan(family="distance", architecture=TOY), [])
 
 
 def test_sizes_of_padded_networks_are_those_wanted_with_a_halo():

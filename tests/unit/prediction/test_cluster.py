@@ -351,3 +351,24 @@ def test_without_slurm_it_says_so(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="no sbatch on this"), open_cluster("slurm", 2, CPU, 1, []):
         pass
+
+
+def test_what_cannot_be_loaded_in_a_worker_is_told_in_one_line(two_workers, tmp_path, capfd):
+    def load():
+        from overtile.errors import InputError
+
+        raise InputError("package: no GPU is free")
+
+    class Networks:
+        """Loaded in the worker, as a `Predictor` is."""
+
+        def __reduce__(self):
+            return load, ()
+
+        def __call__(self, block):
+            """Never reached."""
+
+    with pytest.raises(InputError, match="package: no GPU is free"):
+        write(tmp_path / "s", Networks(), two_workers)
+    assert two_workers.gather(two_workers.map(str, range(9))) == list("012345678")
+    assert capfd.readouterr().err == ""

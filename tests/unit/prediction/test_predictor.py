@@ -1,6 +1,7 @@
 """Networks of packages as one function: against plain forward passes and NumPy's averages."""
 
 import json
+import pickle
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -491,3 +492,14 @@ def test_a_volume_with_coarse_planes_is_turned(make):
     found = Predictor([package], CPU, Wanted(symmetries="flips_and_turns"))(pixels)
     expected = naive(networks, pixels, flips=True, turns=True).mean(axis=0)
     assert np.abs(found / 255 - expected).max() <= STEP
+
+
+def test_sent_to_a_worker_several_times_it_is_loaded_there_once(make):
+    a = architecture()
+    package, _ = make(a)
+    predictor = Predictor([package], CPU, Wanted(uncertainty=True))
+    sent = pickle.dumps(predictor)
+    assert len(sent) < 2000  # no weights
+    there, again = pickle.loads(sent), pickle.loads(sent)  # noqa: S301
+    assert there is again and there is not predictor
+    assert np.array_equal(there(tiles(a)), predictor(tiles(a)))

@@ -54,7 +54,7 @@ def test_each_slide_is_given_one_weight_map_and_a_name_of_its_own(make, tmp_path
     with pytest.raises(InputError, match="--weights: 1 maps for 2 images"):
         open_slides([picture, picture], None, [weights])
     again = shutil.copytree(picture, tmp_path / "more" / picture.name)
-    with pytest.raises(InputError, match="two slides are called a; rename one"):
+    with pytest.raises(InputError, match="two slides have the name a; rename"):
         open_slides([picture, again], None, [weights, weights])
 
 
