@@ -82,7 +82,7 @@ def run(args):
         inputs = _digest_mask(args.mask)
         foreground, foreground_key = choose_foreground(image, mask, *where)
         prediction = Prediction(image, predictor, tiling, foreground, scaling)
-        code = code_digest(__file__, [predictor.plan.family])
+        code = code_digest(__file__, [predictor.plan.family, "layers"])
         key = prediction_key(prediction, foreground_key, code)
         workers = (args.cluster, args.workers, device, args.memory_gb, args.slurm_flags)
         client = stack.enter_context(open_cluster(*workers))

@@ -65,7 +65,8 @@ def run(args):
     sheet_digest = digest_file(args.sheet) if args.sheet else None
     training = Path(__file__).with_name("train.py")
     models = [
-        read_model(folder, lambda *chosen: code_digest(training, chosen)) for folder in args.models
+        read_model(folder, lambda *chosen: code_digest(training, [*chosen, "layers"]))
+        for folder in args.models
     ]
     names = [model.name for model in models]
     archive = load_archive(args.scores, args.sheet, args.slides, names, args.reference_name)

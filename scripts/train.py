@@ -56,7 +56,7 @@ def run(args):
     from overtile.training.samples import open_slides, refuse_unlike
 
     plan = read_plan(args.plan)
-    code = code_digest(__file__, [plan.loss, plan.family])
+    code = code_digest(__file__, [plan.loss, plan.family, "layers"])
     if not 0 <= args.fold < len(plan.folds):
         raise InputError(f"--fold: is {args.fold}; allowed: 0 to {len(plan.folds) - 1}")
     slides = open_slides(args.images, args.labels, args.weights)

@@ -163,7 +163,9 @@ def points_to(pid: int, fd: str, path: Path) -> bool:
 
 def test_where_slurm_does_not_answer_a_run_on_it_is_refused_in_one_line(folder):
     program(folder / "bin" / "squeue", "echo 'slurm_load_jobs error: no controller' >&2; exit 1")
-    with pytest.raises(WorkflowError, match="squeue failed.*no controller; run again") as error:
+    with pytest.raises(
+        WorkflowError, match="squeue failed.*no controller; jobs of a killed run.*; run again"
+    ) as error:
         slurm_jobs.begin(run_on_slurm("second"))
     assert "\n" not in str(error.value)
 

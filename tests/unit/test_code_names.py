@@ -47,6 +47,6 @@ def test_a_choice_that_came_later_keeps_the_name_of_the_others(project):
     code_names.TABLE.write_text("".join(f"train.py\t{row}\n" for row in rows))
     code_names.add_names("train", is_same=True)
     assert names_today("train") == {
-        ("cross_entropy", "unet"): "loss",
-        ("cross_entropy_dice", "unet"): "dice",
+        ("cross_entropy", "unet", "layers"): "loss",
+        ("cross_entropy_dice", "unet", "layers"): "dice",
     }

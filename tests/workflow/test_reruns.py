@@ -6,9 +6,8 @@ All tests look at one archive after some weeks of use, and leave it as it was.
 import json
 import os
 import shutil
-import signal
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -273,20 +272,25 @@ def test_another_model_beside_the_first_leaves_the_first_alone(project):
     assert project.planned() == {}
 
 
+def find_step(snakemake: int, script: str) -> psutil.Process | None:
+    """The process of a step that Snakemake has started."""
+    for child in psutil.Process(snakemake).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "python" in child.name() and any(part.endswith(script) for part in child.cmdline()):
+                return child
+    return None
+
+
 def kill_step(project, script: str, ready: Path) -> None:
     """Run the workflow, and kill the step's process as soon as a file is there."""
     process = project.start()
-    killed = False
-    while process.poll() is None:
-        if not killed and ready.exists():
-            for child in psutil.Process(process.pid).children(recursive=True):
-                if any(part.endswith(script) for part in child.cmdline()) and (
-                    "python" in child.name()
-                ):
-                    child.send_signal(signal.SIGKILL)
-                    killed = True
-        time.sleep(0.01)
-    assert killed, f"{script} ended before it could be killed"
+    step = None
+    while process.poll() is None and not (step and ready.exists()):
+        step = step or find_step(process.pid, script)
+        time.sleep(0.002)
+    assert step and step.is_running(), f"{script} ended before it could be killed"
+    step.kill()
+    process.wait()
     assert process.returncode != 0
 
 

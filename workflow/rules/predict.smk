@@ -23,7 +23,9 @@ rule predict_probabilities:
         ),
         runtime=minutes(3, per_gb=120 if config["device"] != "cpu" else 1200),
     params:
-        code=lambda wildcards: code_digest("predict.py", family_of(wildcards.model)),
+        code=lambda wildcards: code_digest(
+            "predict.py", family_of(wildcards.model), "layers"
+        ),
         script=script("predict.py", "prediction"),
         memory_gb=config["prediction"]["memory_gb"],
         block_px=flags("--block-px", config["prediction"]["block_px"]),

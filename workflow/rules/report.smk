@@ -39,7 +39,7 @@ rule write_report:
     params:
         code=code_digest("report.py"),
         training=[
-            code_digest("train.py", settings["loss"], family_of(model))
+            code_digest("train.py", settings["loss"], family_of(model), "layers")
             for model, settings in MODELS.items()
         ],
         script=script("report.py"),

@@ -26,7 +26,10 @@ rule train_fold:
         runtime=lambda wildcards, attempt: 480 * attempt,
     params:
         code=lambda wildcards: training_code(
-            "train.py", MODELS[wildcards.model]["loss"], family_of(wildcards.model)
+            "train.py",
+            MODELS[wildcards.model]["loss"],
+            family_of(wildcards.model),
+            "layers",
         ),
         script=script(
             "train.py",

@@ -543,16 +543,17 @@ class Cluster:
         self.cluster = SimpleNamespace(scheduler_info={"workers": dict.fromkeys(range(8))})
         self.held = self.most = 0
         self.known, self.most_known = weakref.WeakSet(), 0
+        self.plugins, self.begun = {}, []
 
     def register_plugin(self, plugin):
-        self.write = plugin
+        self.plugins[plugin.name] = plugin
 
     def submit(self, function, block, **options):
         assert options["resources"] == {ONE_BLOCK: 1}
+        self.begun.append(block)
         self.held += 1
         self.most = max(self.most, self.held)
-        self.write.setup(None)
-        future = Future(partial(self.write.write, block))
+        future = Future(partial(function, block))
         self.known.add(future)
         self.most_known = max(self.most_known, len(self.known))
         return future
@@ -563,10 +564,11 @@ class Cluster:
 
 
 def test_of_100_000_blocks_one_per_worker_is_on_the_cluster(of_100_000_blocks, monkeypatch):
-    store, begun = of_100_000_blocks
+    store, _ = of_100_000_blocks
     client = Cluster()
     monkeypatch.setattr("distributed.wait", client.wait)
+    monkeypatch.setattr("distributed.get_worker", lambda: client)
     store.fill("0", None, label="many", client=client)
-    assert len(begun) == len(store.records("0")) == 100_000
+    assert len(client.begun) == len(set(client.begun)) == len(store.records("0")) == 100_000
     assert client.most == 8
     assert client.most_known < 16

@@ -99,5 +99,5 @@ def test_folds_keep_groups_together_and_validate_every_slide_once():
 
 
 def test_more_folds_than_groups_are_refused():
-    with pytest.raises(InputError, match="3 asked for.*2 groups"):
+    with pytest.raises(InputError, match="folds: is 3, .* 2 groups; allowed: at most 2"):
         plan_folds(["x", "y", "z"], ["a", "a", "b"], [], 3)

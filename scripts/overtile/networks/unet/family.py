@@ -7,9 +7,13 @@ from math import prod
 
 from overtile.errors import InputError
 from overtile.networks.family import Decided, Decisions, Facts, Family, Geometry
+from overtile.registry import Registry
 from overtile.settings.checks import check_range, shown
 from overtile.settings.model import Settings
 from overtile.settings.ranges import DEPTHS, Depth, Kernel, Norm, Pool, Share, Width
+
+LAYERS = Registry({"layers": "overtile.networks.unet.layers:UNet"})
+"""Steps that run a network choose "layers" for the digest of their code; planning does not."""
 
 
 @dataclass(frozen=True)
@@ -153,9 +157,7 @@ class UNetFamily(Family[UNetSettings, Architecture]):
 
     def build(self, decided: Architecture):
         """Make the network."""
-        from overtile.networks.unet.layers import UNet  # late: torch
-
-        return UNet(decided)
+        return LAYERS.load("layers")(decided)  # late: torch
 
     def check(self, decided: Architecture, where: str) -> None:
         """Raise InputError for levels that do not fit together."""
