@@ -286,7 +286,8 @@ def kill_step(project, script: str, ready: Path) -> None:
     process = project.start()
     step = None
     while process.poll() is None and not (step and ready.exists()):
-        step = step or find_step(process.pid, script)
+        if not (step and step.is_running()):  # of another slide it may have ended
+            step = find_step(process.pid, script)
         time.sleep(0.002)
     assert step and step.is_running(), f"{script} ended before it could be killed"
     step.kill()
@@ -294,7 +295,7 @@ def kill_step(project, script: str, ready: Path) -> None:
     assert process.returncode != 0
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def killed(make_project, data):
     return make_project(CONFIG, rows_of(data, 5), "killed")
 
