@@ -1,37 +1,20 @@
 """Plans of networks that nobody trained, for benchmarks: what counts is their size."""
 
 import sys
+from dataclasses import replace
 
 from own_process import SCRIPTS
 
-sys.path.insert(0, str(SCRIPTS))
+sys.path[:0] = [str(SCRIPTS.parent), str(SCRIPTS)]
 
 from overtile.networks.unet.family import Architecture, choose_levels  # noqa: E402
-from overtile.planning.plan import FORMAT, Fold, Plan, Weights  # noqa: E402
-from overtile.settings.model import Augmentation  # noqa: E402
+from overtile.planning.plan import Plan  # noqa: E402
+from tests.plans import small_plan  # noqa: E402
 
 
 def unet_plan(ndim: int, width: int, depth: int) -> Plan:
     """The plan of a U-Net for one channel and two classes."""
     pools, kernels = choose_levels(ndim, depth, (1.0,) * 3)
-    architecture = Architecture(ndim, 1, 2, width, pools, kernels)
+    plan = small_plan(Architecture(ndim, 1, 2, width, pools, kernels))
     tile_px = (388, 388) if ndim == 2 else (96,) * 3
-    return Plan(
-        format=FORMAT,
-        classes=("background", "cell"),
-        architecture=architecture,
-        spacing=(1.0,) * ndim,
-        tile_output_px=architecture.geometry.sizes_for(tile_px)[1],
-        weights=Weights(10.0, 5.0, None, 1e-6, (1.0, 1.0)),
-        loss="cross_entropy",
-        optimiser="adam",
-        learning_rate=0.001,
-        batch_tiles=1,
-        epochs=1,
-        steps_per_epoch=1,
-        validation_tiles=1,
-        augmentation=Augmentation(),
-        seed=0,
-        folds=(Fold(("slide",), ()),),
-        slides=(),
-    )
+    return replace(plan, tile_output_px=plan.geometry.sizes_for(tile_px)[1])

@@ -1,10 +1,12 @@
-"""What the project imports from itself is there, also where it is imported late."""
+"""What the project imports from itself is there, also late and by name."""
 
 import ast
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.imports import imports
 
 ROOT = Path(__file__).resolve().parents[2]
 HOMES = {
@@ -42,8 +44,8 @@ def names_of(module: str) -> frozenset[str] | None:
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_what_a_file_imports_from_the_project_is_there(file):
     missing = []
-    for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in HOMES:
-            known = names_of(node.module) or frozenset()
-            missing += [f"{node.module}.{a.name}" for a in node.names if a.name not in known]
+    for name in imports(ROOT / file):
+        parent, _, last = name.rpartition(".")
+        if parent.split(".")[0] in HOMES and last not in (names_of(parent) or ()):
+            missing.append(name)
     assert missing == []

@@ -1,7 +1,6 @@
 """Score files: read as they were written, and refused where their numbers contradict each other."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,15 +14,6 @@ from tests.scores import score_values
 
 UNSEALED = {"information_f1", "splits_bits", "merges_bits"}
 """Columns of which nothing else in a score file tells."""
-
-
-@pytest.fixture
-def score_folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "scores" / "unet"
-    folder.mkdir(parents=True)
-    for name, f1 in {"a": 0.2, "b": 0.9, "c": None}.items():
-        (folder / f"{name}.json").write_text(json.dumps(score_values(name, f1)))
-    return folder.parent
 
 
 def test_a_score_file_becomes_the_columns_of_the_table(score_folder):

@@ -16,40 +16,13 @@ from overtile.objects import stages
 from overtile.objects.segmentation import least_object_px, write_segmentation
 from overtile.settings.segmentation import Segmenting
 from overtile.stores import labels as label_stores
-from overtile.stores import layout, scratch
+from overtile.stores import scratch
 from overtile.stores.store import ROOT, Store
 from overtile.stores.writer import StoreWriter
 from overtile_workflow.settings import check_settings, check_together, load_schema, wanted_stages
 from tests.examples import examples
 from tests.unit import naive_objects as naive
-
-LAYOUTS = [
-    {
-        "PICTURE_CHUNK": (1, 5, 4),
-        "PICTURE_SHARD": (1, 5, 8),
-        "VOLUME_CHUNK": (1, 3, 4),
-        "VOLUME_SHARD": (2, 3, 8),
-    },
-    {
-        "PICTURE_CHUNK": (1, 4, 4),
-        "PICTURE_SHARD": (1, 12, 4),
-        "VOLUME_CHUNK": (2, 4, 4),
-        "VOLUME_SHARD": (2, 4, 4),
-    },
-    {
-        "PICTURE_CHUNK": (1, 3, 3),
-        "PICTURE_SHARD": (1, 3, 6),
-        "VOLUME_CHUNK": (1, 3, 2),
-        "VOLUME_SHARD": (1, 3, 4),
-        "MAX_SHARDS": 2,
-    },
-]
-"""The last one has shards of many pieces."""
-
-
-def use_layout(patch, values):
-    for name, value in values.items():
-        patch.setattr(layout, name, value)
+from tests.unit.naive import LAYOUTS, use_layout
 
 
 def stored(probabilities, folder, size=None, **attributes) -> Store:

@@ -6,7 +6,6 @@ import json
 import platform
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,15 +50,6 @@ def result(slide: str, f1: float | None, split: str = "test", model: str = "unet
 def archive_of(results: list[Result]) -> Archive:
     slides = tuple(dict.fromkeys(r.slide for r in results))
     return Archive(slides, ("unet",), tuple(results), ())
-
-
-@pytest.fixture
-def score_folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "scores" / "unet"
-    folder.mkdir(parents=True)
-    for name, f1 in {"a": 0.2, "b": 0.9, "c": None}.items():
-        (folder / f"{name}.json").write_text(json.dumps(score_values(name, f1)))
-    return folder.parent
 
 
 def test_the_same_slide_scored_twice_is_refused(score_folder):
